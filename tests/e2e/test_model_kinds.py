@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from tests.support import onnx_versions
+from tests.support import onnx_versions, server_models
 from tritonize.core import arrays
 from tritonize.core.artifacts import Report
 from tritonize.quality import golden_set
@@ -44,8 +44,10 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     root, wrong = folder / "models", folder / "wrong"
     words(root, folder)
     animals(root, folder)
+    offset(root, folder)
     shutil.copytree(root, wrong)
     words_of({"good": "goof"}, wrong / "words/1/model.onnx")
+    server_models.overridable(wrong / "offset/1/model.onnx", np.array([10, 20, 31], np.float32))
     (file,) = (wrong / "animals").glob("labels_scores.*.txt")
     file.write_text(LABELS.replace("emu", "?").replace("fox", "emu").replace("?", "fox"))
     with (
@@ -74,6 +76,13 @@ def animals(root: Path, folder: Path) -> None:
     onnx_versions.publish(root, "animals", file, labels={"scores": LABELS}, **given)
 
 
+def offset(root: Path, folder: Path) -> None:
+    """X + W, where W has a value in the file, which a request may replace."""
+    inputs = {"X": {"shape": ["n", 3]}, "W": {"shape": [3], "optional": True}}
+    given = {"inputs": inputs, "axes": {"n": {"max": 4}}, "samples": {"count": 3}}
+    onnx_versions.publish(root, "offset", server_models.overridable(folder / "offset.onnx"), **given)
+
+
 TEXTS = ["good", "bad", "", "grüße 🙂", "ends with NUL\0", "long " * 40_000]
 
 
@@ -97,6 +106,21 @@ def words(root: Path, folder: Path) -> None:
     inputs = {"words": {"dtype": "string", "shape": ["batch", 1]}}
     given = {"inputs": inputs, "max_batch_size": 4, "samples": {"files": str(folder / "words.json")}}
     onnx_versions.publish(root, "words", folder / "words.onnx", **given)
+
+
+def test_an_optional_input_is_left_out_over_both_protocols(served: Served) -> None:
+    report = verified(served.root, served.server, "offset")
+    assert report.verdict == "passed", report.findings
+    omitted = {(str(check.stage), check.samples) for check in report.checks if check.samples in ((4,), (5,))}
+    assert omitted >= {("http", (4,)), ("http", (5,)), ("grpc", (4,)), ("grpc", (5,))}
+
+
+def test_a_server_with_another_default_is_found_by_these_requests_alone(served: Served) -> None:
+    report = verified(served.root, served.wrong, "offset")
+    assert report.verdict == "failed"
+    failed = [check for check in report.checks if not check.passed]
+    assert {check.samples for check in failed} == {(4,), (5,)}
+    assert {"http", "grpc"} <= {str(check.stage) for check in failed}
 
 
 def test_the_top_classes_are_compared_over_both_protocols(served: Served) -> None:

@@ -48,7 +48,7 @@ def publish(root: Path, name: str, path: Path, *, labels: dict[str, str] | None 
     session = onnxruntime.InferenceSession(path)
     outputs = _tensors(path, "output")
     with repository.staging(root) as run:
-        drawn = samples.write(model, run.work / "samples")
+        drawn = samples.add_omissions(model, samples.write(model, run.work / "samples"))
         expected = TensorFiles(directory=run.work / "expected", tensors=outputs, count=drawn.files.count)
         for index in range(drawn.files.count):
             found = session.run([each.name for each in outputs], dict(arrays.load(drawn.files, index)))

@@ -199,14 +199,14 @@ instance_group [ { kind: KIND_CPU count: 1 } ]
 """
 
 
-def overridable(path: Path) -> Path:
+def overridable(path: Path, value: np.ndarray = np.array([10, 20, 30], np.float32)) -> Path:  # noqa: B008 - never changed
     """Y = X + W, with a value for W in the file, which a request may override."""
     return save(
         path,
         [helper.make_node("Add", ["X", "W"], ["Y"])],
         [("X", TensorProto.FLOAT, ["n", 3]), ("W", TensorProto.FLOAT, [3])],
         [("Y", TensorProto.FLOAT, ["n", 3])],
-        {"W": np.array([10, 20, 30], np.float32)},
+        {"W": value},
     )
 
 

@@ -57,14 +57,20 @@ def element_type(dtype: np.dtype[Any]) -> dtypes.DType:
 
 
 def save(files: TensorFiles, index: int, arrays: Mapping[str, Array]) -> None:
-    """Write one item: one array per tensor of the set, in the set's types. Raises KeyError, TypeError, OSError."""
-    for position, tensor in enumerate(files.tensors):
+    """Write one item: one array per tensor that the item has, in the set's types. Raises KeyError, TypeError, OSError."""
+    for position, tensor in present(files, index):
         array = np.ascontiguousarray(arrays[tensor.name]).reshape(np.shape(arrays[tensor.name]))
         if array.dtype != numpy_dtype(tensor.dtype):
             raise TypeError(f"{tensor.name}: expected {tensor.dtype}, found {array.dtype}")
         path = files.path(index, position)
         path.parent.mkdir(parents=True, exist_ok=True)
         _write(bits(array), path)
+
+
+def present(files: TensorFiles, index: int) -> list[tuple[int, TensorSpec]]:
+    """The tensors that an item has, with their positions."""
+    absent = files.absent.get(index, ())
+    return [(position, tensor) for position, tensor in enumerate(files.tensors) if tensor.name not in absent]
 
 
 def _write(array: Array, path: Path) -> None:
@@ -90,7 +96,7 @@ def load(files: TensorFiles, index: int) -> Arrays:
     """One item, read-only, by tensor name; large arrays are memory-mapped."""
     arrays: Arrays = {}
     pack, row = files.packed[index] if files.packed else (index, None)
-    for position, tensor in enumerate(files.tensors):
+    for position, tensor in present(files, index):
         path = f"{files.directory}/{pack}/{position}.npy"  # `TensorFiles.path` takes longer than reading a small file
         array = _item(path) if row is None else _pack(path)[row]
         arrays[tensor.name] = array.view(BFLOAT16) if tensor.dtype == "bf16" else array
@@ -127,12 +133,15 @@ def _header(head: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
 
 def largest(files: TensorFiles) -> int:
     """Upper bound on the size of the largest item in bytes, from the file sizes. Raises OSError."""
-    rows = Counter(pack for pack, _ in files.packed) if files.packed else dict.fromkeys(range(files.count), 1)
-    sizes = (
-        sum(Path(files.directory, str(pack), f"{position}.npy").stat().st_size for position in range(len(files.tensors))) // count
-        for pack, count in rows.items()
-    )
-    return max(sizes, default=0)
+    rows = Counter(pack for pack, _ in files.packed) if files.packed else {}
+    sizes: dict[int, int] = {}
+    for index in range(files.count):
+        pack = files.packed[index][0] if files.packed else index
+        if pack not in sizes:
+            sizes[pack] = sum(files.path(index, position).stat().st_size for position, _ in present(files, index)) // rows.get(
+                pack, 1
+            )
+    return max(sizes.values(), default=0)
 
 
 def bits(array: Array) -> Array:
@@ -170,7 +179,8 @@ def drop(files: TensorFiles, indices: Collection[int]) -> TensorFiles:
     for position, index in enumerate(kept):
         if position != index:
             (files.directory / str(index)).rename(files.directory / str(position))
-    return replace(files, count=len(kept))
+    absent = {kept.index(index): names for index, names in files.absent.items() if index in kept}
+    return replace(files, count=len(kept), absent=absent)
 
 
 def without_edges(samples: SampleSet, dropped: Collection[str]) -> SampleSet:

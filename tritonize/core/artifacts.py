@@ -47,6 +47,8 @@ class TensorFiles:
     count: int
     packed: tuple[tuple[int, int], ...] | None = None
     """Pack and row of each item; `None` if each item has its own files."""
+    absent: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    """Item to the tensors that it does not have: optional inputs that a request leaves out."""
 
     def path(self, index: int, position: int) -> Path:
         """The file of tensor number `position` of item `index`."""

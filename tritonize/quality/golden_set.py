@@ -148,10 +148,11 @@ def write(golden: GoldenSet, directory: Path, *, keep: Sequence[int] | None = No
     Args:
         keep: the samples to write, in ascending order (all).
     """
-    inputs = TensorFiles(directory=directory / "inputs", tensors=golden.samples.files.tensors, count=0)
+    kept = range(golden.samples.files.count) if keep is None else keep
+    absent = {place: golden.samples.files.absent[index] for place, index in enumerate(kept) if index in golden.samples.files.absent}
+    inputs = TensorFiles(directory=directory / "inputs", tensors=golden.samples.files.tensors, count=0, absent=absent)
     outputs = TensorFiles(directory=directory / "expected", tensors=golden.expected.tensors, count=0)
     exact = _exact_files(golden, directory)
-    kept = range(golden.samples.files.count) if keep is None else keep
     for place, index in enumerate(kept):
         arrays.save(inputs, place, arrays.load(golden.samples.files, index))
         arrays.save(outputs, place, arrays.load(golden.expected, index))
@@ -177,6 +178,7 @@ def facts(golden: GoldenSet) -> dict[str, object]:
         "edges": {str(index): name for index, name in golden.samples.edges.items()},
         **({"sequences": to_json(golden.samples.sequences)} if golden.samples.sequences else {}),
         **({"requests": list(golden.samples.requests)} if golden.samples.requests else {}),
+        "absent": {str(index): list(names) for index, names in golden.samples.files.absent.items()},
         "max_batch_size": golden.max_batch_size,
         "inputs": [to_json(tensor) for tensor in golden.samples.files.tensors],
         "expected": [to_json(tensor) for tensor in golden.expected.tensors],
@@ -234,10 +236,13 @@ def from_facts(directory: Path, facts: dict[str, Any]) -> GoldenSet:
     edges = {int(index): str(name) for index, name in facts["edges"].items()}
     if sorted(edges) != list(range(count - len(edges), count)):
         raise ValueError("the edge cases are not the last samples")
+    absent = {int(index): tuple(map(str, names)) for index, names in facts.get("absent", {}).items()}  # not in older versions
+    if not set(absent) <= set(edges):
+        raise ValueError("a sample that is no edge case lacks an input")
     exact = facts["exact"] and TensorFiles(directory=directory / "exact", tensors=_tensors(facts["exact"]), count=count)
     return GoldenSet(
         samples=SampleSet(
-            files=TensorFiles(directory=directory / "inputs", tensors=_tensors(facts["inputs"]), count=count),
+            files=TensorFiles(directory=directory / "inputs", tensors=_tensors(facts["inputs"]), count=count, absent=absent),
             batched=size > 0,
             origin=str(facts["origin"]),
             edges=edges,
@@ -285,7 +290,7 @@ def _from_schema_1(facts: dict[str, Any]) -> dict[str, Any]:
 
 def _paths(files: TensorFiles) -> Iterator[tuple[Path, TensorSpec]]:
     for index in range(files.count):
-        yield from ((files.path(index, position), tensor) for position, tensor in enumerate(files.tensors))
+        yield from ((files.path(index, position), tensor) for position, tensor in arrays.present(files, index))
 
 
 def _tensors(plain: list[dict[str, object]]) -> tuple[TensorSpec, ...]:

@@ -134,7 +134,7 @@ def _add(
     for kind, files in _kinds(golden).items():
         if kind == "inputs" and members[0] in seeded:
             continue
-        for position in range(len(files.tensors)):
+        for position, _ in arrays.present(files, members[0]):
             # Only edge cases, which are constant, get smaller by compression.
             compress = kind == "inputs" and members[0] in golden.samples.edges
             file.add(f"{kind}/{number}/{position}.npy", _chunks(files, members, position), compress=compress)
@@ -176,13 +176,15 @@ def _whole(golden: GoldenSet, count: int) -> int:
 def _first(golden: GoldenSet, count: int) -> GoldenSet:
     """Return the golden set with its first samples only."""
     exact = replace(golden.exact, count=count) if golden.exact else None
-    inputs = golden.samples.only(range(count), replace(golden.samples.files, count=count))
+    absent = {index: names for index, names in golden.samples.files.absent.items() if index < count}
+    inputs = golden.samples.only(range(count), replace(golden.samples.files, count=count, absent=absent))
     return replace(golden, samples=inputs, expected=replace(golden.expected, count=count), exact=exact)
 
 
 def _form(golden: GoldenSet, seeded: Mapping[int, str], index: int) -> tuple[object, ...]:
-    """Return what all samples of a pack have in common: shapes, and whether they are edge cases or seeded."""
-    shapes = [tuple(array.shape for array in arrays.load(files, index).values()) for files in _kinds(golden).values()]
+    """Return what all samples of a pack have in common: tensors with shapes, and whether they are edge cases or seeded."""
+    loaded = (arrays.load(files, index) for files in _kinds(golden).values())
+    shapes = [tuple((name, array.shape) for name, array in item.items()) for item in loaded]
     return index in golden.samples.edges, index in seeded, *shapes
 
 
@@ -263,7 +265,7 @@ def _packed(golden: GoldenSet, packs: list[list[int]]) -> GoldenSet:
 def _require_sound(path: Path, files: TensorFiles, packs: Sequence[Sequence[int]]) -> None:
     """Check that every pack exists, has its element type and length, and is not a pickle."""
     for members in packs:
-        for position, tensor in enumerate(files.tensors):
+        for position, tensor in arrays.present(files, members[0]):
             place = files.path(members[0], position)
             member = f"{place.parent.parent.name}/{place.parent.name}/{place.name}"
             try:

@@ -51,7 +51,8 @@ def usable_samples(model: schema.Model, drawn: SampleSet, work: Path) -> UsableS
     items = [arrays.load(drawn.files, index) for index in drawn.edges]
     padding = {name: arrays.empty_like(array) for name, array in first.items()}
     pairs = [{name: np.concatenate([first[name], array]) for name, array in item.items()} for item in (*items, padding)]
-    inputs = TensorFiles(directory=work / "edges", tensors=drawn.files.tensors, count=0)
+    absent = {place: drawn.files.absent[index] for place, index in enumerate(drawn.edges) if index in drawn.files.absent}
+    inputs = TensorFiles(directory=work / "edges", tensors=drawn.files.tensors, count=0, absent=absent)
     for item in [*items, *(pairs if batched else ())]:
         arrays.save(inputs, inputs.count, item)
         inputs = replace(inputs, count=inputs.count + 1)

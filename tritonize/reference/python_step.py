@@ -7,6 +7,7 @@ from pathlib import Path
 from tritonize.core import arrays
 from tritonize.core.artifacts import Reference, Source, TensorSpec
 from tritonize.core.errors import ExportError, WorkerError
+from tritonize.core.messages import samples as sample_wording
 from tritonize.core.messages import steps as wording
 from tritonize.core.recorder import Recorder
 from tritonize.core.stages import StageName
@@ -77,7 +78,9 @@ def compute(model: schema.Model, source: Source, drawn: Drawn, *, folder: Path, 
         required=model.quality.float64 == "required",
         rules=gates.rules(model, usable, computed.reference.outputs),
     )
-    notes = (wording.OWN_REFERENCE.text(), *dropped_notes(unusable))
+    optional = ", ".join(name for name, tensor in model.inputs.items() if tensor.optional)
+    omitted = (sample_wording.OMITTED.text(names=optional),) if optional else ()
+    notes = (wording.OWN_REFERENCE.text(), *omitted, *dropped_notes(unusable))
     return Baseline(golden=golden, source=source, checks=checks, notes=notes)
 
 

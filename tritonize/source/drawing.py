@@ -48,7 +48,7 @@ def draw(model: schema.Model, source: Source, work: Path, *, recorder: Recorder,
         drawn = samples.write(ranged, work / "samples")
         example = samples.write_example(ranged, drawn, work / "example")
         outcome.note = f"{drawn.files.count} samples, {drawn.origin}"
-        drawn = with_edges(ranged, drawn)
+        drawn = samples.add_omissions(ranged, with_edges(ranged, drawn))
     return Drawn(
         samples=drawn,
         example=example,

@@ -14,7 +14,7 @@ from typing import cast
 
 from pydantic import ValidationError
 
-from tritonize.core import dtypes
+from tritonize.core import dtypes, onnx_graph
 from tritonize.core.artifacts import Inspection, Source, TensorSpec
 from tritonize.core.errors import UsageError, WorkerError
 from tritonize.core.messages import samples as wording
@@ -35,9 +35,9 @@ def complete(model: schema.Model, source: Source, work: Path) -> schema.Model:
         UsageError: the inputs cannot be inferred; the text says which ones to describe and how.
     """
     if model.samples.function:
-        return _from_function(model, work / "drawn")
+        return _with_optional(_from_function(model, work / "drawn"), source)
     if model.inputs:
-        return model
+        return _with_optional(model, source)
     inspected = inspection.inspect(
         source,
         work / "inspect",
@@ -48,7 +48,29 @@ def complete(model: schema.Model, source: Source, work: Path) -> schema.Model:
     )
     if source.kind not in ("exported_program", "onnx"):
         raise _unknown_inputs(source, inspected)
-    return _from_file(model, source, inspected)
+    return _with_optional(_from_file(model, source, inspected), source)
+
+
+def _with_optional(model: schema.Model, source: Source) -> schema.Model:
+    """The model with the inputs marked as optional for which its ONNX file has a value, unless the spec says whether they are.
+
+    Raises:
+        UsageError: the spec says so of an input without a value.
+    """
+    if source.kind != "onnx":
+        return model
+    try:
+        overridable = {each.name for each in onnx_graph.read(Path(source.location)).overridable}
+    except (OSError, ValueError):  # an inspection of the file reports it
+        return model
+    inputs = dict(model.inputs)
+    for name, tensor in model.inputs.items():
+        if tensor.optional and name not in overridable:
+            expected = f"a value for it in the file, as for {', '.join(sorted(overridable)) or 'none'}"
+            raise UsageError.of(wording.NOT_OPTIONAL, where=Path(source.location).name, expected=expected, name=name)
+        if tensor.optional is None and name in overridable:
+            inputs[name] = tensor.model_copy(update={"optional": True})
+    return model.model_copy(update={"inputs": inputs})
 
 
 def _from_function(model: schema.Model, folder: Path) -> schema.Model:

@@ -108,6 +108,22 @@ def add_edges(model: schema.Model, drawn: SampleSet) -> SampleSet:
     return replace(drawn, files=replace(drawn.files, count=drawn.files.count + len(edges)), edges=edges, sequences=sequenced)
 
 
+def add_omissions(model: schema.Model, drawn: SampleSet) -> SampleSet:
+    """Append the first two samples again without each optional input, and without all of them if there are several.
+
+    They are edge cases, which are sent alone; their files do not have the input.
+    """
+    optional = [name for name, tensor in model.inputs.items() if tensor.optional]
+    for names in [*((name,) for name in optional), *([tuple(optional)] if len(optional) > 1 else [])]:
+        for index in range(min(2, drawn.drawn)):
+            place = drawn.files.count
+            files = replace(drawn.files, count=place + 1, absent={**drawn.files.absent, place: names})
+            arrays.save(files, place, arrays.load(drawn.files, index))
+            edge = f"without {', '.join(names)}{f' ({index + 1})' if index else ''}"
+            drawn = replace(drawn, files=files, edges={**drawn.edges, place: edge})
+    return drawn
+
+
 def _limits(model: schema.Model, drawn: SampleSet, name: str) -> tuple[float, float] | None:
     """The smallest and the largest value of an input; `None` for text and for floating-point inputs without a range."""
     tensor = model.inputs[name]

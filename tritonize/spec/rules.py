@@ -25,6 +25,7 @@ def problems(model: schema.Model) -> Iterator[tuple[tuple[str | int, ...], str]]
     With batching, Triton requires that the first axis of every tensor is the batch axis.
     """
     named: set[str] = set()
+    yield from _optional_problems(model)
     for name, tensor in model.inputs.items():
         named.update(size for size in tensor.shape if isinstance(size, str))
         if tensor.range and tensor.range[0] > tensor.range[1]:
@@ -71,6 +72,21 @@ def _config_problems(model: schema.Model) -> Iterator[tuple[tuple[str, ...], str
         for name, output in model.outputs.items():
             if output.labels:
                 yield ("outputs", name, "labels"), "cannot be given together with config; name the labels in that file"
+
+
+def _optional_problems(model: schema.Model) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Check the inputs that a request may leave out, which ONNX files without batching and Python steps support."""
+    optional = [name for name, tensor in model.inputs.items() if tensor.optional]
+    if optional and len(optional) == len(model.inputs):
+        yield ("inputs",), "at least one input must not be optional: Triton executes no request without inputs"
+    for name in optional:
+        where = ("inputs", name, "optional")
+        if model.ensemble:
+            yield where, "does not apply to an ensemble: Triton passes what a step leaves out only if nothing else writes it"
+        elif model.python is None and not model.source.endswith(".onnx"):
+            yield where, "PyTorch's exporters make every input required; only an ONNX file with a value for it has optional inputs"
+        elif model.python is None and model.max_batch_size:
+            yield where, "Triton's ONNX Runtime backend has no optional inputs with batching; set max_batch_size to 0"
 
 
 def _warmup_problems(model: schema.Model) -> Iterator[tuple[tuple[str, ...], str]]:

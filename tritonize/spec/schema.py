@@ -138,6 +138,11 @@ class Input(_Section):
     range: tuple[float, float] | None = Field(
         None, description="smallest and largest value of generated samples; default: normal(0, 1), integers 0 to 9"
     )
+    optional: bool | None = Field(
+        None,
+        description="whether a request may leave the input out: a parameter with a default of a Python step; default: whether an "
+        "ONNX file has a value for it",
+    )
     distribution: Distribution | None = Field(
         None, description="how samples are drawn; default: normal, or uniform where there is a range"
     )

@@ -78,7 +78,8 @@ def render_tensors(
     Raises:
         UsageError: see `render`.
     """
-    return _rendered(name, model, [_tensor(tensor, model, None) for tensor in inputs], outputs=outputs, labels=labels, plans={})
+    described = [_tensor(each, model, None, optional=bool(model.inputs[each.name].optional)) for each in inputs]
+    return _rendered(name, model, described, outputs=outputs, labels=labels, plans={})
 
 
 def _rendered(

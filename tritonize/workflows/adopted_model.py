@@ -151,7 +151,7 @@ def _inputs(config: ModelConfig, graph: Graph, *, batched: bool) -> dict[str, sc
             found = size if size is not None else fixed.get(symbol)
             # An axis without a name is not known to be equal to any other.
             shape.append(_axis_name(symbol or f"?{name}:{position}", names, batched=batched) if found is None else found)
-        plain[name] = {"dtype": _dtype(tensors[name]), "shape": shape}
+        plain[name] = {"dtype": _dtype(tensors[name]), "shape": shape, "optional": bool(tensors[name].get("optional"))}
     try:
         return dict(schema.Model.model_validate({"source": "-", "inputs": plain}).inputs)
     except ValidationError as error:

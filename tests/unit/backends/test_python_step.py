@@ -6,7 +6,7 @@ import importlib
 import json
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,14 @@ def module(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 def model(
-    module: Any, code: str, *, inputs: dict[str, str], outputs: dict[str, str], reshape: bool = False, decoupled: bool = False
+    module: Any,
+    code: str,
+    *,
+    inputs: dict[str, str],
+    outputs: dict[str, str],
+    reshape: bool = False,
+    decoupled: bool = False,
+    optional: Container[str] = (),
 ) -> Any:
     """A loaded model, batched, with tensors of two elements (of none, if reshaped)."""
     folder = Path("m/1")
@@ -71,7 +78,10 @@ def model(
 
     def tensors(kinds: dict[str, str]) -> list[dict[str, Any]]:
         shape: dict[str, Any] = {"dims": ["1"], "reshape": {}} if not reshape else {"dims": ["1"], "reshape": {"shape": []}}
-        return [{"name": name, "data_type": kind, **(shape if reshape else {"dims": ["2"]})} for name, kind in kinds.items()]
+        return [
+            {"name": name, "data_type": kind, "optional": name in optional, **(shape if reshape else {"dims": ["2"]})}
+            for name, kind in kinds.items()
+        ]
 
     config = {
         "max_batch_size": 4,
@@ -135,6 +145,14 @@ def test_inputs_go_by_name_where_the_function_has_their_names_else_by_order(modu
         code = f"def f({parameters}): return {'a - b' if 'a' in parameters.split(', ') else 'first - second'}"
         (answer,) = model(module, code, inputs=inputs, outputs=outputs).execute([request])
         assert answer.output_tensors[0].array[0, 0] == -2
+
+
+def test_an_optional_input_that_is_left_out_has_its_default(module: Any) -> None:
+    code = "def f(a, b=None): return a if b is None else a + b"
+    loaded = model(module, code, inputs={"a": "TYPE_FP32", "b": "TYPE_FP32"}, outputs={"y": "TYPE_FP32"}, optional={"b"})
+    both, one, other = loaded.execute([Request([Tensor(name, GOOD) for name in names]) for names in ("ab", "a", "b")])
+    assert [each.output_tensors[0].array[0, 0] for each in (both, one)] == [2, 1]
+    assert other.error == "steps.py:f: ValueError: the request has no input a"
 
 
 def test_outputs_that_nobody_asked_for_are_left_out(module: Any) -> None:

@@ -32,6 +32,7 @@ class Port:
     def __init__(self, tensor: Mapping[str, Any], *, batched: bool) -> None:
         dims = tensor["reshape"].get("shape", []) if tensor.get("reshape") else tensor["dims"]
         self.name: str = tensor["name"]
+        self.optional = bool(tensor.get("optional"))
         self.text = tensor["data_type"] == _TEXT
         self.dtype = np.dtype(np.object_ if self.text else pb_utils.triton_string_to_numpy(tensor["data_type"]))
         self.shape = [-1] * batched + [int(size) for size in dims]
@@ -91,7 +92,10 @@ class TritonPythonModel:
     def _called(self, request: Request) -> Iterator[dict[str, np.ndarray]]:
         given = {each.name(): each.as_numpy() for each in request.inputs()}
         batch = next((len(array) for array in given.values()), None) if self._batched else None
-        arrays = {port.name: _argument(port.check(given[port.name], batch)) for port in self._inputs}
+        if missing := [port.name for port in self._inputs if port.name not in given and not port.optional]:
+            raise ValueError(f"the request has no input {', '.join(missing)}")
+        present = [port for port in self._inputs if port.name in given]
+        arrays = {port.name: _argument(port.check(given[port.name], batch)) for port in present}
         returned = self._function(**arrays) if self._by_name else self._function(*arrays.values())
         for each in returned if self._decoupled else (returned,):
             named = _named(each, [port.name for port in self._outputs])

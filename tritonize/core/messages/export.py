@@ -20,7 +20,7 @@ CONSTANTS = Message(
 )
 OPTIONAL = Message(
     code="optional-input",
-    what="Input {name} is optional: the ONNX file has a default value for it. Every comparison sent it.",
+    what="Input {name} is optional: the ONNX file has a value for it. It is compared with and without the input.",
 )
 OPTIONAL_BATCHED = Message(
     code="optional-input-batched",

@@ -140,6 +140,12 @@ PICKLED_TEXT = Message(
     cause="an array of text with dtype=object",
     next_step="save text as an array of NumPy's own text type: np.savez(path, words=np.array([...], dtype=str))",
 )
+NOT_OPTIONAL = Message(
+    code="input-not-optional",
+    what="Input {name!r} is not optional: the ONNX file has no value for it.",
+    next_step="remove `optional`, or save the file with an initializer of the input's name",
+)
+OMITTED = Message(code="inputs-omitted", what="Optional inputs were compared with and without a value: {names}.")
 TEXT_LINES_INPUT = Message(
     code="text-lines-input",
     what="A file with one text per line does not describe the model's inputs.",

@@ -9,6 +9,11 @@ RAISED = Message(
     what="The Python step raised an error on inputs as the spec describes them: {described}.",
     next_step="correct the function, or the description of its inputs (dtype, shape, range)",
 )
+OPTIONAL_BY_NAME = Message(
+    code="step-optional-by-name",
+    what="A Python step with optional inputs needs a function with a parameter of every input's name.",
+    next_step="give the parameters the names of the inputs, and the optional ones a default",
+)
 OUTPUTS = Message(
     code="step-outputs",
     what="The Python step returned something else than the outputs that the spec describes.",

@@ -45,7 +45,7 @@ def call(request: StepRequest) -> StepResult:
         try:
             found = step.run((index,))
         except ExportError as error:
-            if edge is None:
+            if edge is None or index in request.samples.files.absent:
                 raise
             unusable[edge] = f"the function raises: {error.found}"
             continue
@@ -115,6 +115,8 @@ class _Step:
             self._by_name = set(request.inputs) <= set(inspect.signature(self._function).parameters)
         except (TypeError, ValueError):
             self._by_name = False
+        if request.samples.files.absent and not self._by_name:
+            raise UsageError.of(wording.OPTIONAL_BY_NAME, where=request.function, expected=", ".join(request.inputs))
 
     def run(self, batch: Sequence[int]) -> Arrays:
         """The checked outputs for some samples, joined along the batch axis."""
@@ -138,7 +140,7 @@ class _Step:
     def _called(self, batch: Sequence[int], take: Callable[[object], T]) -> T:
         request = self._request
         stacked = arrays.stack(request.samples.files, batch)
-        given = {name: _read_only(stacked[name]) for name in request.inputs}
+        given = {name: _read_only(stacked[name]) for name in request.inputs if name in stacked}
         try:
             with self._watch.library():
                 return take(self._function(**given) if self._by_name else self._function(*given.values()))
