@@ -102,7 +102,7 @@ def _ask(target: Target, connection: client.Client, batch: Batch, *, own: Arrays
     except InferenceError as error:
         responses.findings.append(inference.refusal(f"{StageName.CLASSIFICATION}, {connection.transport}", error))
         return
-    tensors = tuple(_checked(target, name, array, found.get(name), count=classes[name]) for name, array in own.items())
+    tensors = tuple(_checked(target, name, array, found=found.get(name), count=classes[name]) for name, array in own.items())
     responses.checks.append(
         Check(
             stage=StageName.CLASSIFICATION,
@@ -114,7 +114,7 @@ def _ask(target: Target, connection: client.Client, batch: Batch, *, own: Arrays
     )
 
 
-def _checked(target: Target, name: str, expected: Array, found: Array | None, *, count: int) -> TensorCheck:
+def _checked(target: Target, name: str, expected: Array, *, found: Array | None, count: int) -> TensorCheck:
     """Compare the classes of one output with the elements of the expected one."""
     batched = target.golden.samples.batched
     rows = expected.reshape(len(expected), -1) if batched else expected.reshape(1, -1)
@@ -126,7 +126,11 @@ def _checked(target: Target, name: str, expected: Array, found: Array | None, *,
         reasons = [wording.CLASSES_SHAPE.text(expected=f"string {list(shape)}", found=described)]
     else:
         lines = texts.decoded(found).reshape(len(rows), count)
-        reasons = [why for row, line in zip(rows, lines, strict=True) for why in _wrong(row, line, target.labels[name], tolerance)]
+        reasons = [
+            why
+            for row, line in zip(rows, lines, strict=True)
+            for why in _wrong(row, line, target.labels[name], tolerance=tolerance)
+        ]
     return TensorCheck(
         name=name,
         passed=not reasons,
@@ -141,7 +145,7 @@ def _checked(target: Target, name: str, expected: Array, found: Array | None, *,
     )
 
 
-def _wrong(row: Array, lines: Array, labels: Sequence[str], tolerance: Tolerance) -> Iterator[str]:
+def _wrong(row: Array, lines: Array, labels: Sequence[str], *, tolerance: Tolerance) -> Iterator[str]:
     """Why each class of one sample is wrong. Equal elements, and those within the tolerance of each other, have any order."""
     values = row.astype(np.float64)
     descending = np.sort(values)[::-1]

@@ -9,8 +9,8 @@ from tritonize import repository
 from tritonize.core import durable_files
 from tritonize.core.connection_options import ConnectionOptions
 from tritonize.core.errors import InferenceError, ServerError, TritonizeError, UsageError, storage_errors
+from tritonize.core.messages import adoption
 from tritonize.core.messages import lint as wording
-from tritonize.core.messages import repository as repository_wording
 from tritonize.triton import client, model_config, serving
 from tritonize.triton.protocol import ModelConfig, TensorConfig
 from tritonize.workflows import completed_config
@@ -41,15 +41,15 @@ def notes(place: Path, model: str, version: int, *, urls: Sequence[str], options
     try:
         if url is not None:
             config = of_server(urls, options, model, version=version)
-            yield repository_wording.MADE_BY_SERVER.text(url=url, config=in_words(config))
+            yield adoption.MADE_BY_SERVER.text(url=url, config=in_words(config))
         else:
             file = model_file(directory, version)
             config = model_config.parse(completed_config.text(file), where=str(file))
-            yield repository_wording.MADE_FROM_FILE.text(file=file.name, config=in_words(config))
+            yield adoption.MADE_FROM_FILE.text(file=file.name, config=in_words(config))
     except TritonizeError:
-        yield repository_wording.MADE_UNKNOWN.text(backend=backend)
+        yield adoption.MADE_UNKNOWN.text(backend=backend)
         return
-    yield repository_wording.KEEP_CONFIG.text(directory=directory)
+    yield adoption.KEEP_CONFIG.text(directory=directory)
 
 
 def of_server(urls: Sequence[str], options: ConnectionOptions, model: str, *, version: int | None = None) -> ModelConfig:

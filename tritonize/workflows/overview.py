@@ -11,6 +11,7 @@ from typing import Any  # Any: JSON data of a manifest, which readers take apart
 from tritonize import repository
 from tritonize.core import names
 from tritonize.core.errors import RepositoryError, TritonizeError, UsageError
+from tritonize.core.messages import adoption
 from tritonize.core.messages import repository as wording
 from tritonize.repository import evidence_place
 from tritonize.repository.manifest import Manifest
@@ -188,7 +189,7 @@ def _backend(known: Manifest | None, config: ModelConfig | None) -> str | None:
 
 def _config_in_words(place: Path, line: ModelLine, version: int, *, proven: bool) -> str:
     if line.completed:
-        return wording.COMPLETED_SHORT.text()
+        return adoption.COMPLETED_SHORT.text()
     if not proven:
         return f"cannot be read: {line.problem}" if line.problem else "in place"
     current = place / line.model / repository.CONFIG

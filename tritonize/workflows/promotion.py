@@ -10,6 +10,7 @@ from pathlib import Path
 from tritonize import repository
 from tritonize.core import bounded_files
 from tritonize.core.errors import RepositoryError
+from tritonize.core.messages import adoption
 from tritonize.core.messages import repository as wording
 from tritonize.triton import config_changes, model_config
 from tritonize.workflows import checked_copy, config_conflict
@@ -71,7 +72,7 @@ def _put(request: Request, choose: Callable[[], int], *, done: Callable[[Change]
     place, model = request.repository, request.model
     repository.choose(place, model, request.version)  # fails for an unknown model before anything is written
     if repository.completed_by_triton(place / model):
-        raise RepositoryError.of(wording.NO_CONFIG_TO_PIN, where=str(place / model), model=model, directory=place / model)
+        raise RepositoryError.of(adoption.NO_CONFIG_TO_PIN, where=str(place / model), model=model, directory=place / model)
     found: list[Change] = []
 
     def decide() -> dict[str, str]:

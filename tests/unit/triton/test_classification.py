@@ -20,7 +20,7 @@ RIGHT = ["3.000010:3:dog", "3.000000:1:bee: small", "0.250000:0:ant", "-1.500000
 
 
 def wrong(*lines: str, row: np.ndarray = ROW, tolerance: Tolerance = TOLERANCE) -> list[str]:
-    return list(classification._wrong(row, np.array(lines, object), LABELS, tolerance))
+    return list(classification._wrong(row, np.array(lines, object), LABELS, tolerance=tolerance))
 
 
 def test_right_classes_are_right_in_any_order_of_almost_equal_values() -> None:

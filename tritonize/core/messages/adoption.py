@@ -22,6 +22,28 @@ COMPLETED_NOTE = Message(
     code="adopt-completed",
     what="The configuration is incomplete. The version was served with what Triton completes here: {fields}.",
 )
+COMPLETED_SHORT = Message(code="config-completed", what="none; Triton makes it from the model file")
+NO_CONFIG_TO_PIN = Message(
+    code="promote-no-config",
+    what="{model!r} has no config.pbtxt, where the version to serve would be written.",
+    next_step="write the one that Triton makes: tritonize config {directory} --write",
+)
+MADE_BY_SERVER = Message(
+    code="config-made-by-server",
+    what="The model has no config.pbtxt. The server at {url} made this configuration: {config}.",
+)
+MADE_FROM_FILE = Message(
+    code="config-made-from-file",
+    what="The model has no config.pbtxt. Triton makes this configuration from {file}: {config}.",
+)
+MADE_UNKNOWN = Message(
+    code="config-made-unknown",
+    what="The model has no config.pbtxt. The backend {backend} makes a configuration when it loads the model.",
+)
+KEEP_CONFIG = Message(
+    code="config-keep",
+    what="To keep this configuration in a file: tritonize config {directory} --write",
+)
 WITHOUT_CONFIG_NOTE = Message(
     code="adopt-without-config",
     what="The model has no config.pbtxt. It was proven with the configuration that Triton made from the model file: {config}. "

@@ -187,28 +187,6 @@ PACK_COMPLETED = Message(
     code="pack-completed",
     what="{model} has no config.pbtxt: Triton completes it from the model file, unless it is started with auto-complete off.",
 )
-COMPLETED_SHORT = Message(code="config-completed", what="none; Triton makes it from the model file")
-NO_CONFIG_TO_PIN = Message(
-    code="promote-no-config",
-    what="{model!r} has no config.pbtxt, where the version to serve would be written.",
-    next_step="write the one that Triton makes: tritonize config {directory} --write",
-)
-MADE_BY_SERVER = Message(
-    code="config-made-by-server",
-    what="The model has no config.pbtxt. The server at {url} made this configuration: {config}.",
-)
-MADE_FROM_FILE = Message(
-    code="config-made-from-file",
-    what="The model has no config.pbtxt. Triton makes this configuration from {file}: {config}.",
-)
-MADE_UNKNOWN = Message(
-    code="config-made-unknown",
-    what="The model has no config.pbtxt. The backend {backend} makes a configuration when it loads the model.",
-)
-KEEP_CONFIG = Message(
-    code="config-keep",
-    what="To keep this configuration in a file: tritonize config {directory} --write",
-)
 PACK_UNCHECKED = Message(
     code="pack-unchecked",
     what="{model} version {version} has no evidence, so its files were copied without a check.",
