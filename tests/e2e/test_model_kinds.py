@@ -45,8 +45,10 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     words(root, folder)
     animals(root, folder)
     offset(root, folder)
+    totals(root, folder)
     shutil.copytree(root, wrong)
     words_of({"good": "goof"}, wrong / "words/1/model.onnx")
+    totals_of_all(wrong / "totals/1/model.onnx")
     server_models.overridable(wrong / "offset/1/model.onnx", np.array([10, 20, 31], np.float32))
     (file,) = (wrong / "animals").glob("labels_scores.*.txt")
     file.write_text(LABELS.replace("emu", "?").replace("fox", "emu").replace("?", "fox"))
@@ -81,6 +83,32 @@ def offset(root: Path, folder: Path) -> None:
     inputs = {"X": {"shape": ["n", 3]}, "W": {"shape": [3], "optional": True}}
     given = {"inputs": inputs, "axes": {"n": {"max": 4}}, "samples": {"count": 3}}
     onnx_versions.publish(root, "offset", server_models.overridable(folder / "offset.onnx"), **given)
+
+
+def totals(root: Path, folder: Path) -> None:
+    """The sum of each request's elements, of requests of different lengths in one batch."""
+    made = {"kind": "BATCH_ACCUMULATED_ELEMENT_COUNT", "target_name": ["ENDS"], "data_type": "TYPE_INT32", "source_input": ["X"]}
+    given = {
+        "inputs": {"X": {"shape": ["batch", "n"], "ragged": True}},
+        "axes": {"n": {"max": 9}},
+        "max_batch_size": 8,
+        "samples": {"count": 6},
+        "triton": {"batch_input": [made], "dynamic_batching": {"max_queue_delay_microseconds": 2000}},
+    }
+    onnx_versions.publish(root, "totals", server_models.ragged_sum(folder / "totals.onnx"), **given)
+
+
+def totals_of_all(path: Path) -> None:
+    """A file of the same form that is right for a request alone, and counts the elements before it in a batch."""
+    nodes = [
+        helper.make_node("CumSum", ["X", "AXIS"], ["SUMS"]),
+        helper.make_node("Sub", ["ENDS", "ONE"], ["LAST"]),
+        helper.make_node("Gather", ["SUMS", "LAST"], ["TOTALS"]),
+        helper.make_node("Unsqueeze", ["TOTALS", "SECOND"], ["SUM"]),
+    ]
+    values = [("X", TensorProto.FLOAT, ["n"]), ("ENDS", TensorProto.INT32, ["batch"])], [("SUM", TensorProto.FLOAT, ["batch", 1])]
+    constants = {"ONE": np.ones(1, np.int32), "AXIS": np.array(0, np.int64), "SECOND": np.ones(1, np.int64)}
+    onnx_versions.graph(path, nodes, values, constants)
 
 
 TEXTS = ["good", "bad", "", "grüße 🙂", "ends with NUL\0", "long " * 40_000]
@@ -121,6 +149,22 @@ def test_a_server_with_another_default_is_found_by_these_requests_alone(served: 
     failed = [check for check in report.checks if not check.passed]
     assert {check.samples for check in failed} == {(4,), (5,)}
     assert {"http", "grpc"} <= {str(check.stage) for check in failed}
+
+
+def test_requests_of_different_lengths_are_joined_and_compared(served: Served) -> None:
+    report = verified(served.root, served.server, "totals")
+    assert report.verdict == "passed", [(each.name, each.note) for each in report.stages]
+    inputs = golden_set.read(served.root / "totals/1/evidence/golden").samples.files
+    lengths = {arrays.load(inputs, index)["X"].shape for index in range(6)}
+    assert len(lengths) > 1
+    (stage,) = (each for each in report.stages if each.name == "concurrent")
+    assert stage.verdict == "passed", stage.note
+
+
+def test_a_server_that_mixes_ragged_requests_up_is_found_by_concurrent_clients_alone(served: Served) -> None:
+    report = verified(served.root, served.wrong, "totals")
+    assert report.verdict == "failed"
+    assert {str(check.stage) for check in report.checks if not check.passed} == {"concurrent"}
 
 
 def test_the_top_classes_are_compared_over_both_protocols(served: Served) -> None:

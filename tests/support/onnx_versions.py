@@ -16,6 +16,7 @@ from tritonize import repository
 from tritonize.core import arrays
 from tritonize.core.artifacts import OnnxArtifact, Report, TensorFiles, TensorSpec
 from tritonize.core.dtypes import by_onnx
+from tritonize.onnx_model import ragged
 from tritonize.quality import gates, golden_set
 from tritonize.source import samples
 from tritonize.spec import schema
@@ -45,18 +46,20 @@ def publish(root: Path, name: str, path: Path, *, labels: dict[str, str] | None 
         labels: output to the text of its label file.
     """
     model = schema.Model.model_validate({"source": str(path), **described})
-    session = onnxruntime.InferenceSession(path)
+    session, joined = onnxruntime.InferenceSession(path), ragged.of(model)
     outputs = _tensors(path, "output")
     with repository.staging(root) as run:
         drawn = samples.add_omissions(model, samples.write(model, run.work / "samples"))
         expected = TensorFiles(directory=run.work / "expected", tensors=outputs, count=drawn.files.count)
         for index in range(drawn.files.count):
-            found = session.run([each.name for each in outputs], dict(arrays.load(drawn.files, index)))
+            request = arrays.load(drawn.files, index)
+            sent = joined.model_inputs(request) if joined else request
+            found = session.run([each.name for each in outputs], dict(sent))
             arrays.save(expected, index, dict(zip([each.name for each in outputs], found, strict=True)))
         known = golden_set.GoldenSet(
             samples=drawn,
             expected=expected,
-            max_batch_size=model.max_batch_size,
+            max_batch_size=model.largest_request,
             rules=gates.rules(model, drawn, expected),
             why_not="the source is an ONNX file",
             answered_by=golden_set.ONNX_SOURCE,

@@ -13,7 +13,9 @@ from tritonize.core.errors import ExportError, WorkerError
 from tritonize.core.messages import Message
 from tritonize.core.messages import onnx_files as wording
 from tritonize.core.messages import quality as quality_wording
+from tritonize.onnx_model import ragged as ragged_batches
 from tritonize.onnx_model import tasks
+from tritonize.onnx_model.ragged import Ragged
 from tritonize.onnx_model.tasks import RunRequest, RunResult, SamplesRequest, Sensitivity, Sums
 from tritonize.process import workers
 from tritonize.process.tasks import Task
@@ -51,6 +53,7 @@ def run(
     libraries: Sequence[str] = (),
     apart: SampleSet | None = None,
     roll_out: bool = False,
+    ragged: Ragged | None = None,
 ) -> OrtRun:
     """Run every batch on ONNX Runtime's CPU provider.
 
@@ -62,6 +65,7 @@ def run(
         deadline_s: seconds after which the worker is ended.
         memory_bytes: limit on the worker's resident memory; `None` for the default of `workers.run_worker`.
         libraries: shared libraries with custom operators that the file uses.
+        ragged: how a request becomes the file's inputs, for a model with ragged inputs.
         apart: further samples, each run alone. If the file fails on one of them, its entry in the result is the error's text.
         roll_out: whether to run the samples' sequences step by step first; the result has the samples with all states.
 
@@ -78,6 +82,7 @@ def run(
         libraries=tuple(libraries),
         apart=apart,
         roll_out=roll_out,
+        ragged=ragged,
     )
     try:
         result = workers.run_worker(tasks.RUN, request, directory=directory, deadline_s=deadline_s, memory_bytes=memory_bytes)
@@ -116,6 +121,7 @@ def run_within(
         libraries=model.custom_op_libraries,
         apart=apart,
         roll_out=roll_out,
+        ragged=ragged_batches.of(model),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tritonize.core.artifacts import SampleSet, TensorFiles, TensorSpec
+from tritonize.onnx_model.ragged import Ragged
 from tritonize.process.tasks import Task
 
 INLINE_LIMIT = (1 << 31) - (1 << 26)
@@ -91,6 +92,8 @@ class RunRequest:
     """Further samples, each run alone. A failure on one of them is part of the result, not an error of the task."""
     roll_out: bool = False
     """Whether to run the sequences of the samples step by step first, since the samples have no states yet."""
+    ragged: Ragged | None = None
+    """How a request becomes the file's inputs, for a model with ragged inputs; each of its batches is one sample."""
 
 
 @dataclass(frozen=True, kw_only=True)

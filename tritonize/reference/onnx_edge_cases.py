@@ -47,7 +47,7 @@ class UsableSamples:
 
 def usable_samples(model: schema.Model, drawn: SampleSet, work: Path) -> UsableSamples:
     """Run the file on every edge case, alone and in a batch with the first sample."""
-    first, batched = arrays.load(drawn.files, 0), model.max_batch_size > 1
+    first, batched = arrays.load(drawn.files, 0), model.largest_request > 1
     items = [arrays.load(drawn.files, index) for index in drawn.edges]
     padding = {name: arrays.empty_like(array) for name, array in first.items()}
     pairs = [{name: np.concatenate([first[name], array]) for name, array in item.items()} for item in (*items, padding)]

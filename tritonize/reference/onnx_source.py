@@ -54,7 +54,7 @@ def compute(model: schema.Model, source: Source, drawn: Drawn, *, work: Path, re
     golden = GoldenSet(
         samples=samples,
         expected=expected,
-        max_batch_size=model.max_batch_size,
+        max_batch_size=model.largest_request,
         why_not="the source is an ONNX file, which PyTorch cannot run in float64",
         answered_by=ONNX_SOURCE,
         required=model.quality.float64 == "required",

@@ -26,7 +26,7 @@ def first_batches(model: schema.Model, drawn: SampleSet) -> list[Batch]:
 
     The size of a state that may grow is known at the start of a sequence alone, so that only first steps are put into one batch.
     """
-    sizes = [size for size in arrays.batch_sizes(model.max_batch_size) if size > 1]
+    sizes = [size for size in arrays.batch_sizes(model.largest_request) if size > 1]
     contract = sequences.of(model)
     if contract and drawn.sequences and any(-1 in state.dims for state in contract.states):
         starts = [index for index in drawn.sequences.starts if index not in drawn.edges]
@@ -72,7 +72,7 @@ def require_one_shape(model: schema.Model, outputs: TensorFiles, drawn: SampleSe
     Raises:
         UsageError: an output has several shapes; the error names two of them.
     """
-    for members in arrays.groups(drawn) if model.max_batch_size > 1 else ():
+    for members in arrays.groups(drawn) if model.largest_request > 1 else ():
         first = arrays.load(outputs, members[0])
         for index in members[1:]:
             for name, array in arrays.load(outputs, index).items():

@@ -79,7 +79,7 @@ def _from_function(model: schema.Model, folder: Path) -> schema.Model:
     assert model.samples.function is not None
     request = tasks.DrawRequest(
         function=model.samples.function,
-        count=max(model.samples.count, 2 if model.max_batch_size > 1 else 1),
+        count=max(model.samples.count, 2 if model.largest_request > 1 else 1),
         seed=model.samples.seed,
         directory=folder / "samples",
     )

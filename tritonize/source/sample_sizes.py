@@ -32,7 +32,7 @@ def sequence_lengths(model: schema.Model) -> list[int]:
 
 
 def _least(model: schema.Model) -> int:
-    return max((2 if model.max_batch_size > 1 else 1) * shapes(model), _samples_for_texts(model))
+    return max((2 if model.largest_request > 1 else 1) * shapes(model), _samples_for_texts(model))
 
 
 def _samples_for_texts(model: schema.Model) -> int:

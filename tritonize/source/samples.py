@@ -60,7 +60,7 @@ def write(model: schema.Model, directory: Path) -> SampleSet:
         origin=origin,
         sequences=sequence_samples.described(contract, starts) if contract else None,
     )
-    if model.max_batch_size > 1 and not all(_differ(drawn, members) for members in arrays.groups(drawn)):
+    if model.largest_request > 1 and not all(_differ(drawn, members) for members in arrays.groups(drawn)):
         raise UsageError.of(wording.SAMPLES_EQUAL, where=", ".join(model.samples.patterns))
     return drawn
 

@@ -9,10 +9,9 @@ import itertools
 import math
 from collections.abc import Iterator
 
-from tritonize.core import texts
 from tritonize.core.messages import export as wording
 from tritonize.core.results import METRICS
-from tritonize.spec import decoupled, schema, sequences, steps
+from tritonize.spec import decoupled, input_rules, schema, sequences, steps
 
 MOST_COMBINATIONS = 200_000
 """Largest number of combinations of sizes for which the profiles are checked."""
@@ -25,7 +24,7 @@ def problems(model: schema.Model) -> Iterator[tuple[tuple[str | int, ...], str]]
     With batching, Triton requires that the first axis of every tensor is the batch axis.
     """
     named: set[str] = set()
-    yield from _optional_problems(model)
+    yield from input_rules.problems(model)
     for name, tensor in model.inputs.items():
         named.update(size for size in tensor.shape if isinstance(size, str))
         if tensor.range and tensor.range[0] > tensor.range[1]:
@@ -51,7 +50,6 @@ def problems(model: schema.Model) -> Iterator[tuple[tuple[str | int, ...], str]]
         elif tensor.shape[0] in tensor.shape[1:]:
             yield ("inputs", name, "shape"), f"the batch axis {tensor.shape[0]!r} must be the first axis only"
     yield from _axis_problems(model, named)
-    yield from _text_problems(model)
     yield from _source_problems(model)
     yield from _output_problems(model)
     yield from _plan_problems(model)
@@ -74,21 +72,6 @@ def _config_problems(model: schema.Model) -> Iterator[tuple[tuple[str, ...], str
                 yield ("outputs", name, "labels"), "cannot be given together with config; name the labels in that file"
 
 
-def _optional_problems(model: schema.Model) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Check the inputs that a request may leave out, which ONNX files without batching and Python steps support."""
-    optional = [name for name, tensor in model.inputs.items() if tensor.optional]
-    if optional and len(optional) == len(model.inputs):
-        yield ("inputs",), "at least one input must not be optional: Triton executes no request without inputs"
-    for name in optional:
-        where = ("inputs", name, "optional")
-        if model.ensemble:
-            yield where, "does not apply to an ensemble: Triton passes what a step leaves out only if nothing else writes it"
-        elif model.python is None and not model.source.endswith(".onnx"):
-            yield where, "PyTorch's exporters make every input required; only an ONNX file with a value for it has optional inputs"
-        elif model.python is None and model.max_batch_size:
-            yield where, "Triton's ONNX Runtime backend has no optional inputs with batching; set max_batch_size to 0"
-
-
 def _warmup_problems(model: schema.Model) -> Iterator[tuple[tuple[str, ...], str]]:
     """Check where the inputs of the warmup come from."""
     if model.ensemble and (model.warmup or model.warmup_files):
@@ -100,43 +83,6 @@ def _warmup_problems(model: schema.Model) -> Iterator[tuple[tuple[str, ...], str
         yield ("warmup_files",), "cannot be given together with warmup: samples; name the files in triton.model_warmup instead"
     elif model.warmup and "sequence_batching" in model.triton:
         yield ("warmup",), "samples have no values for the controls of a sequence; write triton.model_warmup with all inputs"
-
-
-def _text_problems(model: schema.Model) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Check inputs of type `string`, which ONNX files, Python steps and ensembles support."""
-    drawn = not model.samples.patterns and not model.samples.function
-    for name, tensor in model.inputs.items():
-        if tensor.dtype != "string":
-            continue
-        if model.is_exported and not model.source.endswith(".onnx"):
-            yield ("inputs", name, "dtype"), "PyTorch has no string tensors; describe the numeric tensor that the model takes"
-        elif drawn and name not in model.samples.texts:
-            yield (
-                ("samples", "texts"),
-                f'input {name!r} takes text, so samples need texts: --text {name}="good morning" on the command line, '
-                f"samples: {{texts: {{{name}: [good morning, good night]}}}} in a spec, or sample files",
-            )
-        if tensor.range or tensor.distribution:
-            yield (
-                ("inputs", name, "range" if tensor.range else "distribution"),
-                "applies to numbers only; for an input of text, use samples.texts",
-            )
-    for name, given in model.samples.texts.items():
-        if model.inputs and (name not in model.inputs or model.inputs[name].dtype != "string"):
-            yield ("samples", "texts", name), "is not an input of type string"
-        if why := unusable_text(model, given):
-            yield ("samples", "texts", name), why
-    if model.samples.texts and not drawn:
-        yield ("samples", "texts"), "applies to generated samples only; samples.files and samples.function provide their own texts"
-
-
-def unusable_text(model: schema.Model, given: list[str]) -> str | None:
-    """Why a model cannot get texts: they are not made of bytes, or ONNX Runtime would not take the bytes."""
-    if any(not texts.is_bytes(each) for each in given):
-        return "a text contains a surrogate, which is no character and stands for no byte"
-    if model.source.endswith(".onnx") and any(not texts.is_utf8(each) for each in given):
-        return "a text has bytes that are not UTF-8, and the strings of an ONNX file are UTF-8"
-    return None
 
 
 def _plan_problems(model: schema.Model) -> Iterator[tuple[tuple[str, ...], str]]:

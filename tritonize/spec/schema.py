@@ -143,6 +143,11 @@ class Input(_Section):
         description="whether a request may leave the input out: a parameter with a default of a Python step; default: whether an "
         "ONNX file has a value for it",
     )
+    ragged: bool = Field(
+        False,
+        description="whether Triton joins requests of different shapes to one batch (allow_ragged_batch): the ONNX file takes the "
+        "elements of all requests in one axis, and their lengths from triton.batch_input",
+    )
     distribution: Distribution | None = Field(
         None, description="how samples are drawn; default: normal, or uniform where there is a range"
     )
@@ -420,6 +425,11 @@ class Model(_Section):
     def memory_bytes(self) -> int | None:
         """The memory limit of a worker in bytes; `None` for the default."""
         return None if self.memory_mib is None else self.memory_mib << 20
+
+    @property
+    def largest_request(self) -> int:
+        """The most samples of one request: with ragged inputs one, since Triton makes the batches of several requests."""
+        return 1 if any(tensor.ragged for tensor in self.inputs.values()) else self.max_batch_size
 
     @property
     def batch_axis(self) -> str | None:

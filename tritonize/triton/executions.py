@@ -12,7 +12,7 @@ from tritonize.core.errors import InferenceError, ServerError
 from tritonize.core.messages import server as wording
 from tritonize.core.stages import Transport
 from tritonize.triton import client, server_description
-from tritonize.triton.protocol import InferenceStatistics, ModelStatistics
+from tritonize.triton.protocol import InferenceStatistics, ModelConfig, ModelStatistics
 
 _SETTLE_S = 2.0
 """Triton counts a request after it has sent the response."""
@@ -88,6 +88,17 @@ def settled(read: Callable[[], Counts | None], before: Counts | None, requests: 
             return done
         time.sleep(_INTERVAL_S)
     return None
+
+
+def why_not_joined(done: Counts | None, config: ModelConfig) -> str | None:
+    """Why concurrent requests say nothing about ragged inputs; `None` without such inputs, and if requests ran in one batch.
+
+    It is `None` too if the server does not return its statistics.
+    """
+    ragged = [each["name"] for each in config.get("input", ()) if each.get("allow_ragged_batch")]
+    if not ragged or done is None or done.executions < done.inferences:
+        return None
+    return wording.RAGGED_NOT_JOINED.text(inputs=", ".join(ragged))
 
 
 def why_nothing(done: Counts | None, answers: int, *, cached: bool) -> str | None:

@@ -16,6 +16,7 @@ from tritonize.core import dtypes, names
 from tritonize.core.artifacts import Finding, OnnxArtifact, TensorSpec
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import server as messages
+from tritonize.onnx_model import ragged
 from tritonize.spec import schema, sequences
 from tritonize.triton import config_section, own_config, text_form
 from tritonize.triton.protocol import ModelConfig
@@ -53,10 +54,11 @@ def render(
     kept = sequences.of(model) or sequences.Contract(controls=(), states=())  # the batcher's tensors are in its own section
     inputs = [
         _tensor(tensor, model, None, optional=tensor.name in artifact.optional)
-        for tensor in artifact.inputs
+        for tensor in ragged.client_inputs(model, artifact.inputs)
         if tensor.name not in kept.inputs
     ]
-    outputs = [tensor for tensor in artifact.outputs if tensor.name not in kept.outputs]
+    received = ragged.client_outputs(model, artifact.outputs)
+    outputs = [tensor for tensor in received if tensor.name not in kept.outputs]
     return _rendered(name, model, inputs, outputs=outputs, labels=labels or {}, plans=plans or {})
 
 
@@ -177,6 +179,7 @@ def _tensor(tensor: TensorSpec, model: schema.Model, labels: str | None, *, opti
         "reshape": [] if batched and not shape else None,
         "label_filename": labels,
         "optional": optional,
+        "ragged": tensor.name in model.inputs and model.inputs[tensor.name].ragged,
     }
 
 

@@ -27,6 +27,7 @@ class TensorConfig(TypedDict, total=False):
     reshape: Reshape
     label_filename: str
     optional: bool
+    allow_ragged_batch: bool
 
 
 class InstanceGroup(TypedDict, total=False):

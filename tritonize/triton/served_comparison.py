@@ -123,6 +123,7 @@ def verify(target: Target, *, transports: Sequence[Transport] = TRANSPORTS) -> V
         cached = name is not StageName.NEW_SAMPLES and bool(served.get("response_cache", {}).get("enable"))
         why = executions.why_nothing(counted, len(responses.checks), cached=cached)
         if name is StageName.CONCURRENT:
+            why = why or executions.why_not_joined(counted, served)
             responses.note = f"{responses.note}; {_in_words(counted)}"
         stages.append(_stage(name, responses, seconds, nothing=why))
     return Verification(

@@ -15,6 +15,7 @@ from tritonize.core.arrays import Array, Arrays
 from tritonize.core.artifacts import SampleSet, TensorFiles
 from tritonize.core.errors import TritonizeError
 from tritonize.core.messages import server as wording
+from tritonize.onnx_model import ragged as ragged_batches
 from tritonize.onnx_model import runtime
 from tritonize.quality.golden_set import GoldenSet
 from tritonize.repository.manifest import Manifest
@@ -31,11 +32,15 @@ _SHARE = 0.01
 
 def recipe(manifest: Manifest) -> schema.Model | None:
     """Return the samples' generator from the manifest; `None` if they came from files or a function."""
+    model = _spec(manifest)
+    return None if model is None or model.samples.patterns or model.samples.function or not model.inputs else model
+
+
+def _spec(manifest: Manifest) -> schema.Model | None:
     try:
-        model = schema.Model.model_validate(manifest["spec"])
+        return schema.Model.model_validate(manifest["spec"])
     except (KeyError, ValidationError):  # written by a version of tritonize with a different spec format
         return None
-    return None if model.samples.patterns or model.samples.function or not model.inputs else model
 
 
 def without_reference(why: str) -> NewSamples:
@@ -66,7 +71,8 @@ def draw(directory: Path, manifest: Manifest, golden: GoldenSet, *, config: Mode
         if drawn.files.count < count:
             return without_reference("its samples can neither be drawn again nor be changed")
         batches = [(index,) for index in range(count)]
-        ran = runtime.run(path, drawn, batches, directory=folder / "onnxruntime", deadline_s=_DEADLINE_S)
+        ragged = ragged_batches.of(spec) if (spec := _spec(manifest)) else None
+        ran = runtime.run(path, drawn, batches, directory=folder / "onnxruntime", deadline_s=_DEADLINE_S, ragged=ragged)
     except TritonizeError as error:
         return without_reference(f"ONNX Runtime did not run the published file: {error.what}")
     own = replace(

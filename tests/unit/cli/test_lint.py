@@ -140,7 +140,7 @@ def test_all_rules_are_listed() -> None:
         (["lint", "repository", "--ignore", "TR999"], "no such lint rule"),
         (["lint", "repository", "--oracle", "--ignore", "TR205"], "cannot be combined"),
         (["config", "nowhere.onnx"], "cannot be read"),
-        (["config", "repository"], "cannot be read"),
+        (["config", "repository"], "no version with a model file"),
         (["config", "repository/good/config.pbtxt"], "not an ONNX file"),
         (["config", "repository/good/1/model.onnx", "--name", "сердце"], "name is not valid"),
     ],

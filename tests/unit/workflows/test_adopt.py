@@ -68,11 +68,6 @@ def test_the_files_in_folders_beside_the_version_are_copied_and_hashed(tmp_path:
     assert all((tmp_path / "copy/net" / name).is_file() for name in files)
 
 
-def test_the_step_for_a_missing_configuration_names_the_files() -> None:
-    model("net", None, "1/model.onnx")
-    assert only().next_step == "write one: tritonize config models/net/1/model.onnx > models/net/config.pbtxt"
-
-
 def test_with_all_versions_those_that_a_policy_does_not_name_are_listed() -> None:
     directory = model("net", 'backend: "python" version_policy { specific { versions: [ 1 ] } }', "1/model.py", "2/model.py")
     found = adopt.adopt(adopt.Request(repository=Path("models"), all_versions=True))

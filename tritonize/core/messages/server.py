@@ -231,6 +231,11 @@ CLASSES_SHAPE = Message(code="classes-shape", what="{found} instead of {expected
 CLASS_INVALID = Message(code="class-invalid", what="{found} is not value:index:label, or repeats an index")
 CLASS_DIFFERS = Message(code="class-differs", what="{found} instead of {expected} at rank {rank}")
 LABELS_UNREADABLE = Message(code="served-labels-unreadable", what="The label file of output {output!r} cannot be read.")
+RAGGED_NOT_JOINED = Message(
+    code="ragged-not-joined",
+    what="no batch of several requests ran, so the ragged inputs ({inputs}) were not tested together; raise "
+    "dynamic_batching.max_queue_delay_microseconds",
+)
 NEW_SAMPLES_CHANGED = Message(code="new-samples-changed", what="samples of the version with small changes ({why})")
 NEW_SAMPLES_IMPOSSIBLE = Message(
     code="new-samples-impossible",

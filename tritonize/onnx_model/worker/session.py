@@ -37,7 +37,7 @@ def run(request: RunRequest) -> RunResult:
         batch = arrays.stack(samples.files, indices)
         before = watch.seconds
         with watch.library():
-            outputs_of_batch = run_batch(opened, batch, len(indices))
+            outputs_of_batch = _run(opened, batch, request, size=len(indices))
         seconds.append(watch.seconds - before)
         outputs.append(_kept(outputs_of_batch, request.directory / str(position)))
     return RunResult(
@@ -75,11 +75,23 @@ def _apart(opened: onnxruntime.InferenceSession, request: RunRequest, watch: Sto
         assert request.apart is not None
         try:
             with watch.library():
-                outputs = run_batch(opened, arrays.load(request.apart.files, index), 1)
+                outputs = _run(opened, arrays.load(request.apart.files, index), request, size=1)
         except ExportError as error:
             yield error.found or error.what
             continue
         yield _kept(outputs, request.directory / f"apart-{index}")
+
+
+def _run(opened: onnxruntime.InferenceSession, batch: Arrays, request: RunRequest, *, size: int) -> Arrays:
+    """The outputs of one batch, or of one request with ragged inputs. Raises ExportError."""
+    if request.ragged is None:
+        return run_batch(opened, batch, size)
+    found = run_batch(opened, request.ragged.model_inputs(batch), size)
+    try:
+        outputs: Arrays = request.ragged.client_outputs(found, batch)
+    except ValueError as error:
+        raise ExportError.of(wording.RUNTIME_FAILS, size=size, found=str(error)) from error
+    return outputs
 
 
 def _kept(found: Arrays, directory: Path) -> TensorFiles:
