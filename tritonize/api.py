@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tritonize.core import arrays, temporary
+from tritonize.core import arrays, named_arrays, temporary
 from tritonize.core.artifacts import Report
 from tritonize.core.connection_options import ConnectionOptions
 from tritonize.core.errors import UsageError
@@ -195,7 +195,7 @@ def _described(source: str, kind: str, description: Mapping[str, Any]) -> Spec:
 
 def _inputs_like(example: Any, *, batched: bool) -> dict[str, Input]:
     """Inputs with the types and shapes of an example. The range of an integer input is that of the example: it may hold indices."""
-    found = dict(arrays.named(example, "example"))
+    found = dict(named_arrays.named(example, "example"))
     inputs = input_inference.inputs_like(
         [arrays.spec_of(name, array) for name, array in found.items()], batched=batched, where="example"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
@@ -10,8 +11,8 @@ from tritonize.core import arrays, texts
 from tritonize.core.arrays import Array, Arrays
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import samples as wording
-from tritonize.source import sample_files
-from tritonize.spec import rules, schema, sequences
+from tritonize.source import sample_files, text_files
+from tritonize.spec import input_rules, schema, sequences
 
 
 def of(model: schema.Model) -> Iterator[list[Arrays]]:
@@ -25,21 +26,24 @@ def of(model: schema.Model) -> Iterator[list[Arrays]]:
     inputs = {name: tensor for name, tensor in model.inputs.items() if not contract or name not in contract.inputs}
     if contract and not model.max_batch_size:  # the time is the first axis
         inputs = {name: tensor.model_copy(update={"shape": ["steps", *tensor.shape]}) for name, tensor in inputs.items()}
+    described = model.model_copy(update={"inputs": inputs})
     for path in paths:
-        stored = sample_files.read(path)
-        if set(stored) != set(inputs):
-            found = ", ".join(stored) or "nothing"
-            raise UsageError.of(wording.FILE_INPUTS, where=str(path), expected=", ".join(inputs), found=found)
-        checked = {name: _checked(path, name, tensor, array=stored[name]) for name, tensor in inputs.items()}
-        yield list(_items(model, path, checked, split=bool(contract)))
+        is_text = path.lower().endswith(text_files.SUFFIXES) and not Path(path).is_dir()
+        for stored in text_files.read(path, described) if is_text else (sample_files.read(path),):
+            if set(stored) != set(inputs):
+                found = ", ".join(stored) or "nothing"
+                raise UsageError.of(wording.FILE_INPUTS, where=path, expected=", ".join(inputs), found=found)
+            checked = {name: _checked(path, name, described, array=stored[name]) for name in inputs}
+            yield list(_items(model, path, checked, split=bool(contract)))
 
 
-def _checked(path: str, name: str, tensor: schema.Input, *, array: Array) -> Array:
+def _checked(path: str, name: str, model: schema.Model, *, array: Array) -> Array:
     """The array in the type of the spec, bfloat16 and text included.
 
     Raises:
-        UsageError: type or shape differ from the spec.
+        UsageError: type or shape differ from the spec, or the model cannot get such text.
     """
+    tensor = model.inputs[name]
     fits = len(array.shape) == len(tensor.shape) and all(
         isinstance(expected, str) or expected == size for expected, size in zip(tensor.shape, array.shape, strict=True)
     )
@@ -48,7 +52,7 @@ def _checked(path: str, name: str, tensor: schema.Input, *, array: Array) -> Arr
         array = array.astype(dtype)  # an .npz file cannot hold bfloat16
     if tensor.dtype == "string" and array.dtype.kind in "OUST":
         array = texts.decoded(array)
-    if array.dtype == object and (why := rules.unusable_text(model, array.reshape(-1).tolist())):
+    if array.dtype == object and (why := input_rules.unusable_text(model, array.reshape(-1).tolist())):
         raise UsageError.of(wording.TEXT_UNUSABLE, where=path, found=why, name=name)
     if not fits or array.dtype != dtype:
         expected = f"{tensor.dtype} {list(tensor.shape)}"

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any  # Any: torch, which is imported by the caller and never here, and the caller's objects
 
-from tritonize.core import call_arguments, errors, nested, temporary
+from tritonize.core import call_arguments, errors, named_arrays, nested, temporary
 from tritonize.core.errors import ModelRaisedError, UsageError
 from tritonize.core.messages import source as wording
 
@@ -107,7 +107,7 @@ def _tensors(torch: Any, example: object) -> Iterator[tuple[str, object]]:
 
     from tritonize.core import arrays
 
-    for name, array in arrays.named(example, "example"):
+    for name, array in named_arrays.named(example, "example"):
         if array.dtype == arrays.BFLOAT16:
             yield name, torch.from_numpy(array.astype("float32")).to(torch.bfloat16)
         else:

@@ -16,7 +16,7 @@ from tests.support.command import MODELS
 from tests.support.exporting import exported
 from tests.support.models import calls
 from tests.support.models.calls import DynamicCache, EncoderDecoderCache, Everything, Layer, OldCache, Plain
-from tritonize.core import arrays, call_arguments, nested
+from tritonize.core import call_arguments, named_arrays, nested
 from tritonize.core.artifacts import TensorSpec
 from tritonize.core.errors import UsageError
 from tritonize.source import in_process
@@ -138,7 +138,7 @@ def test_caches_and_dataclasses_are_opened():
 
 @pytest.mark.parametrize("strategy", ["dynamo", "legacy"])
 def test_a_tuple_with_nested_and_missing_inputs_and_a_cache_as_answer_is_exported(strategy, tmp_path):
-    item = dict(arrays.named(calls.sample(0), "sample"))
+    item = dict(named_arrays.named(calls.sample(0), "sample"))
     assert list(item) == ["INPUT__0.image", "INPUT__0.other", "INPUT__2"]
     model = torch_model.LoadedModel(Everything().eval(), tuple(item), ())
     batch = {name: np.concatenate([array, 2 * array]) for name, array in item.items()}
@@ -154,7 +154,7 @@ def test_a_tuple_with_nested_and_missing_inputs_and_a_cache_as_answer_is_exporte
 @pytest.mark.parametrize("example", [{"image": torch.ones(2, 4)}, (torch.ones(2, 4),), torch.ones(2, 4), {"x": torch.ones(2, 4)}])
 def test_an_example_of_any_name_is_the_one_input(example):
     with in_process.saved_model(Plain(), example) as source:
-        names = tuple(name for name, _ in arrays.named(example, "example"))
+        names = tuple(name for name, _ in named_arrays.named(example, "example"))
         request = LoadRequest(
             kind="module", location=str(in_process.model_file(source)), kwargs={}, weights=None, inputs=names, outputs=()
         )
@@ -210,7 +210,7 @@ def test_a_function_of_samples_may_return_that_tuple(monkeypatch):
 
 def test_none_in_a_list_is_named():
     with pytest.raises(UsageError) as error:
-        list(arrays.named({"x": [np.ones(1), None]}, "sample"))
+        list(named_arrays.named({"x": [np.ones(1), None]}, "sample"))
     assert (error.value.code, "x.1" in error.value.what) == ("sample-none-in-list", True)
 
 

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 import tritonize as api
 from tests.support.command import tritonize
 from tritonize.cli import flags
-from tritonize.core import arrays
+from tritonize.core import arrays, named_arrays
 from tritonize.core import texts as texts_of_bytes
 from tritonize.core.artifacts import TensorFiles, TensorSpec
 from tritonize.core.errors import UsageError
@@ -190,7 +190,7 @@ def test_text_in_npz_files_is_taken_and_pickles_are_not():
 
 
 def test_a_function_may_return_text():
-    item = dict(arrays.named({"words": np.array([["good", "bad"]]), "one": "x", "raw": np.array([b"\xc3\xbc"], object)}, "f"))
+    item = dict(named_arrays.named({"words": np.array([["good", "bad"]]), "one": "x", "raw": np.array([b"\xc3\xbc"], object)}, "f"))
     assert {name: array.tolist() for name, array in item.items()} == {"words": [["good", "bad"]], "one": "x", "raw": ["ü"]}
 
 

@@ -9,7 +9,7 @@ from typing import Any  # Any: the user's function
 
 import numpy as np
 
-from tritonize.core import arrays, names
+from tritonize.core import arrays, named_arrays, names
 from tritonize.core.arrays import Arrays
 from tritonize.core.artifacts import TensorSpec
 from tritonize.core.errors import UsageError
@@ -69,7 +69,7 @@ def _sample(function: Any, request: DrawRequest, index: int) -> Arrays:
             expected=f"a sample for index {index}",
             found=f"{type(error).__name__}: {error}",
         ) from error
-    item = dict(arrays.named(returned, request.function))
+    item = dict(named_arrays.named(returned, request.function))
     if not item:
         expected = "a tensor, a tuple or a dictionary of them"
         raise UsageError.of(
