@@ -120,7 +120,8 @@ def add_omissions(model: schema.Model, drawn: SampleSet) -> SampleSet:
             files = replace(drawn.files, count=place + 1, absent={**drawn.files.absent, place: names})
             arrays.save(files, place, arrays.load(drawn.files, index))
             edge = f"without {', '.join(names)}{f' ({index + 1})' if index else ''}"
-            drawn = replace(drawn, files=files, edges={**drawn.edges, place: edge})
+            followed = drawn.sequences and replace(drawn.sequences, starts=(*drawn.sequences.starts, place))
+            drawn = replace(drawn, files=files, edges={**drawn.edges, place: edge}, sequences=followed)
     return drawn
 
 
