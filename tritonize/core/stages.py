@@ -13,7 +13,7 @@ Transport = Literal["http", "grpc", "shm"]
 """How a client sends requests to the server."""
 Precision = Literal["fp64", "fp16", "bf16"]
 
-_UNORDERED = 12
+_UNORDERED = 13
 """Order of the stages at which no outputs are compared: after all others."""
 
 
@@ -137,7 +137,7 @@ class StageName(StrEnum):
     NEW_SAMPLES = _Row(key="new samples", heading="Triton, new samples", action="Verify new samples", order=11, transport="any")
     """Samples that were never sent before, which no cache can have a response to."""
     CLASSIFICATION = _Row(
-        key="classification", heading="Triton, top classes", action="Verify the labels", order=11, transport="any"
+        key="classification", heading="Triton, top classes", action="Verify the labels", order=12, transport="any"
     )
     """The largest elements of the outputs that have labels, as the classification extension returns them."""
     SERVER_STOP = _Row(key="server stop", action="Stop Triton")

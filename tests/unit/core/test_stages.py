@@ -7,7 +7,21 @@ from tritonize.core.artifacts import Check, Stage, from_json, to_json
 from tritonize.core.recorder import Outcome, Recorder
 from tritonize.core.stages import ModelFile, StageName
 
-ORDER = ("pytorch", "onnxruntime", "plan", "http", "grpc", "shm", "stream", "again", "order", "padded", "concurrent", "new samples")
+ORDER = (
+    "pytorch",
+    "onnxruntime",
+    "plan",
+    "http",
+    "grpc",
+    "shm",
+    "stream",
+    "again",
+    "order",
+    "padded",
+    "concurrent",
+    "new samples",
+    "classification",
+)
 
 
 def test_stages_are_in_order_from_pytorch_to_the_client() -> None:

@@ -57,7 +57,7 @@ def test_labels_are_lines_as_triton_reads_them() -> None:
 
 
 def test_the_request_over_http_has_the_extension_s_parameter() -> None:
-    head = http._head({}, [], {"y": 5, "z": 0})
+    head = http._head({}, [], {"y": 5, "z": 0}, step=None)
     assert json.loads(json.dumps(head))["outputs"] == [
         {"name": "y", "parameters": {"binary_data": True, "classification": 5}},
         {"name": "z", "parameters": {"binary_data": True}},
