@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from onnx import TensorProto, helper
 
 from tests.support import polling_triton, server_models
-from tests.support.command import CHECKOUT, tritonize
+from tests.support.command import CHECKOUT, invoke, tritonize
 from tritonize.core import deadline
 from tritonize.core.artifacts import ServerHandle
 from tritonize.core.errors import ServerError, UsageError
 from tritonize.triton import client, on_target, remote
+from tritonize.triton.client.http import HttpClient
 from tritonize.triton.server.embedded import Running
 
 pytestmark = [pytest.mark.server, pytest.mark.xdist_group("on target")]
@@ -82,6 +84,33 @@ def test_a_version_is_proven_through_a_shared_folder(deployed: Deployed) -> None
     assert again.returncode == 0, again.stderr  # another proof is wanted, so it is not up to date
     assert "version 2" in again.stdout
     assert "copied into the server's repository" in " ".join(again.stdout.split())
+    assert deployed.left() == []
+
+
+@pytest.mark.slow
+def test_a_server_that_computes_something_else_publishes_nothing(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
+    server_models.add_sub(Path("add.onnx"))
+    other = server_models.save(
+        Path("other.onnx"),
+        [helper.make_node("Sub", ["A", "B"], ["SUM"]), helper.make_node("Add", ["A", "B"], ["DIFF"])],
+        [(name, TensorProto.FLOAT, ["batch", 3]) for name in ("A", "B")],
+        [(name, TensorProto.FLOAT, ["batch", 3]) for name in ("SUM", "DIFF")],
+    ).read_bytes()
+    load = HttpClient.load
+
+    def swapped(self: HttpClient, name: str, config: str, files: Mapping[str, bytes]) -> None:
+        load(self, name, config, dict.fromkeys(files, other))
+
+    monkeypatch.setattr(HttpClient, "load", swapped)
+    done = invoke("run", "add.onnx", "--server", f"http://{deployed.http}", "--json")
+    assert done.returncode == 1, done.stderr
+    (report,) = json.loads(done.stdout)["reports"]
+    assert (report["verdict"], report["published"]) == ("failed", False)
+    assert {check["stage"] for check in report["checks"] if not all(each["passed"] for each in check["tensors"])} >= {
+        "http",
+        "again",
+    }
+    assert not Path("model_repository").exists() or not list(Path("model_repository").iterdir())
     assert deployed.left() == []
 
 
