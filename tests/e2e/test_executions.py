@@ -58,7 +58,7 @@ class TestCache:
         command = embedded._command
 
         def with_cache(plan: Any, *given: Any, **named: Any) -> list[str]:
-            caches = plan.installed.server.parents[1] / "caches"
+            caches = Path(plan.program.command[0]).parents[1] / "caches"
             return [*command(plan, *given, **named), f"--cache-directory={caches}", "--cache-config=local,size=16777216"]
 
         with pytest.MonkeyPatch.context() as patch:
@@ -117,7 +117,7 @@ class TestExchangedWeights:
         command = embedded._command
 
         def with_cache(plan: Any, *given: Any, **named: Any) -> list[str]:
-            caches = plan.installed.server.parents[1] / "caches"
+            caches = Path(plan.program.command[0]).parents[1] / "caches"
             return [*command(plan, *given, **named), f"--cache-directory={caches}", "--cache-config=local,size=16777216"]
 
         with pytest.MonkeyPatch.context() as patch:

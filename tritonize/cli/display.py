@@ -38,7 +38,12 @@ class Display:
         line = f" {title:<22}{stage.seconds:>7.1f} s  {stage.note}"
         self.clear()
         typer.secho(mark, fg=colour, nl=False, err=True)
-        say(line if len(line) < WIDTH else f"{line[: WIDTH - 2]}…", err=True)
+        say(_fitted(line), err=True)
+
+    def on_model(self, name: str) -> None:
+        """Print the name of the model that the next stages are of."""
+        self.clear()
+        say(name, err=True)
 
     def on_progress(self, text: str) -> None:
         """Print the current step of a long stage."""
@@ -56,6 +61,15 @@ class Display:
         """Erase the line of the current step."""
         if self._terminal:
             typer.echo("\r\x1b[K", err=True, nl=False)
+
+
+def _fitted(line: str) -> str:
+    """A line that fits the width beside the mark, cut between words where one does not take most of it."""
+    if len(line) < WIDTH:
+        return line
+    cut = line[: WIDTH - 2]
+    words = cut.rpartition(" ")[0] if line[len(cut)] != " " else cut
+    return f"{words.rstrip(' ,;:')} …" if len(words) > WIDTH // 2 else f"{cut}…"
 
 
 @contextmanager

@@ -30,7 +30,9 @@ class Format(enum.StrEnum):
 
 
 def lint(
-    repository: Annotated[str | None, typer.Argument(metavar="REPOSITORY", help="Any repository; a folder or address.")] = None,
+    repository: Annotated[
+        str, typer.Argument(metavar="REPOSITORY", help="Any repository; a folder or address.")
+    ] = "model_repository",
     models: Annotated[list[str] | None, typer.Argument(metavar="MODEL", help="Models to check (all).")] = None,
     *,
     form: Annotated[Format, typer.Option("--format", help="Form of the output.")] = Format.TEXT,
@@ -55,8 +57,6 @@ def lint(
     if rules:
         say_lines(f"{each.id} {each.severity:<7} {each.name}{' (--fix)' * each.fixable}" for each in catalogue.RULES.values())
         return
-    if repository is None:
-        raise typer.BadParameter("name a model repository, or pass --rules or --explain", param_hint="REPOSITORY")
     from tritonize.lint.repository import Repository
 
     left_out = {catalogue.rule(name).id for each in ignore or () for name in each.split(",") if name.strip()}

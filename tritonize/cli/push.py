@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tritonize.cli.display import display
+from tritonize.cli.display import WIDTH, display
 from tritonize.cli.limits import RUN_S, Deadline, limited
-from tritonize.cli.terminal import say
+from tritonize.cli.terminal import say, say_lines
 from tritonize.core.local_paths import is_address, local, without_secrets
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def push(
     last, so that a Triton that polls the store never serves a part of a version. No version is overwritten. A push that was killed
     is completed or undone by the next one. Credentials are read from the environment and the store's own files.
     """
-    from tritonize.core.errors import UsageError
+    from tritonize.core.errors import TritonizeError, UsageError
     from tritonize.core.messages import remote as wording
     from tritonize.workflows import push as push_workflow
 
@@ -52,7 +53,12 @@ def push(
             allow_unproven=allow_unproven,
             on_step=terminal.on_progress,
         )
-        push_workflow.push(request, done=done.append)
+        try:
+            push_workflow.push(request, done=done.append)
+        except (TritonizeError, KeyboardInterrupt):
+            if done and not json:
+                say_lines(_outcomes(done))
+            raise
     shown = without_secrets(address).rstrip("/")
     if json:
         from dataclasses import asdict
@@ -60,8 +66,16 @@ def push(
 
         say(dumps({"address": shown, "models": [asdict(each) for each in done]}, indent=2, ensure_ascii=False))
         return
+    say_lines(_outcomes(done))
+    if any(each.outcome == "published" for each in done):
+        from textwrap import fill
+
+        then = f"A server that polls {shown} loads the change at its next poll; others need a load request or a restart."
+        say(fill(then, WIDTH, break_long_words=False, break_on_hyphens=False))
+
+
+def _outcomes(done: Sequence[Pushed]) -> Iterator[str]:
+    """What happened to each model, also where a later one failed."""
     for each in done:
         versions = f"version{'s' if len(each.versions) > 1 else ''} {', '.join(map(str, each.versions))}"
-        say(f"{each.model} {versions}: {each.outcome}")
-    if any(each.outcome == "published" for each in done):
-        say(f"A server that polls {shown} loads the change at its next poll; others need a load request or a restart.")
+        yield f"{each.model} {versions}: {each.outcome}"

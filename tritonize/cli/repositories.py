@@ -44,12 +44,26 @@ def opened(repository: str, models: Sequence[str], *, depth: str) -> Iterator[Pa
     with temporary.folder() as folder:
         copy = folder / "repository"
         remote.mirror(store, copy, models, depth=remote.Depth[depth])
+        _require(store, copy, models)
         if depth == "ALL":
             _add_steps(store, copy, models)
         try:
             yield copy
         except TritonizeError as error:
             raise _about(error, str(copy), store.address) from error
+
+
+def _require(store: Store, copy: Path, models: Sequence[str]) -> None:
+    """Raise UsageError if a model is not in the repository: the copy alone would be a repository without models."""
+    from tritonize.core import names
+    from tritonize.core.errors import UsageError
+    from tritonize.core.messages import repository as wording
+
+    if absent := [name for name in models if not (copy / name).is_dir()]:
+        present = sorted({path.split("/")[0] for path in store.entries()})
+        raise UsageError.of(
+            wording.NO_MODEL, where=store.address, found=", ".join(absent), expected=names.listed(present, absent[0])
+        )
 
 
 def _add_steps(store: Store, copy: Path, models: Sequence[str]) -> None:

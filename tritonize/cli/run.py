@@ -261,6 +261,7 @@ def _run(command: str, specification: Spec, flags: RunFlags, *, current: Mapping
             current=current,
             command=build_command.given(),
             on_published=published.append if copy is None else lambda _in_copy: None,
+            on_model=terminal.on_model,
             on_stage=terminal.on_stage,
             on_progress=terminal.on_progress,
         )

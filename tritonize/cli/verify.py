@@ -160,7 +160,9 @@ def _with_repository(place: str, request: verify_workflow.Request, output: Outpu
     if output.watch.every_s is not None:
         _watch_repository(place, request, output, seconds=seconds)
     with limited(seconds), display() as terminal, repositories.opened(place, request.models, depth="ALL") as root:
-        request = replace(request, repository=root, on_stage=terminal.on_stage, on_progress=terminal.on_progress)
+        request = replace(
+            request, repository=root, on_model=terminal.on_model, on_stage=terminal.on_stage, on_progress=terminal.on_progress
+        )
         reports = replicas.verify(request) if output.baseline is None else canary.verify(request, output.baseline)
     if is_address(place):  # the copy is gone
         note = wording.VERIFIED_COPY.text(address=repositories.shown(place))

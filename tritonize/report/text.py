@@ -123,7 +123,7 @@ def _lines(report: Report) -> Iterator[str]:
         yield ""
         runtimes = ", ".join(f"{name} {version}" for name, version in report.proved_by.items())
         yield from _wrap(f"Answered by {runtimes}.")
-    for note in report.notes:
+    for note in (each for each in report.notes if each != conclusion.sentence):
         yield from _wrap(note)
 
 
@@ -164,13 +164,14 @@ def _table(report: Report) -> Iterator[str]:
         tensors = [tensor for _, tensor in compared]
         passed = all(tensor.passed for tensor in tensors)
         sizes = sorted({size for size, _ in compared})
-        batch = "mixed" if stage is StageName.CONCURRENT else "–" if sizes == [0] else ",".join(map(str, sizes))
+        listed = ",".join(map(str, sizes)) if len(sizes) < 4 and sizes[-1] < 100 else f"{sizes[0]}-{sizes[-1]}"
+        batch = "mixed" if stage is StageName.CONCURRENT else "–" if sizes == [0] else listed
         metrics = metrics_of.get((stage, name)) if stage is not StageName.PYTORCH else None
         snr = "–" if any(map(incomparable, tensors)) else _snr(metrics)
         k = largest_k(report.gates, stage, name)
         mark, title = _MARK["passed" if passed else "failed"], stage.heading
         yield (
-            f"{mark} {title:<21}{_short(batch, 6):>6}  {_short(name, 11):<12}"
+            f"{mark} {title:<21}{batch:>6}  {_short(name, 11):<12}"
             f"{len(tensors):>7}{_largest(tensors):>10}{snr:>7}"
             f"{_number(k):>8}{sum(not tensor.passed for tensor in tensors):>5}"
         )

@@ -35,6 +35,8 @@ class Options:
     """Command line that repeats the build, for the report."""
     on_published: Callable[[PublishedVersion], None] = lambda _published: None
     """Called with every version directly after it is published; interrupts are delayed until the call returns."""
+    on_model: Callable[[str], None] = lambda _name: None
+    """Called with the name of each model of several that is run, before its first stage."""
     on_stage: Listener | None = None
     on_progress: Callable[[str], None] | None = None
     """Called with one line about the progress of a long step, such as installing the server."""

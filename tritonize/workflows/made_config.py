@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def notes(place: Path, model: str, version: int, *, urls: Sequence[str], options
     except TritonizeError:
         yield adoption.MADE_UNKNOWN.text(backend=backend)
         return
-    yield adoption.KEEP_CONFIG.text(directory=directory)
+    yield adoption.KEEP_CONFIG.text(directory=shlex.quote(str(directory)))
 
 
 def of_server(urls: Sequence[str], options: ConnectionOptions, model: str, *, version: int | None = None) -> ModelConfig:
@@ -91,7 +92,7 @@ def model_file(directory: Path, version: int | None = None) -> Path:
     for name in _DESCRIBED:
         if (folder / name).is_file():
             return folder / name
-    raise UsageError.of(wording.CONFIG_FOLDER, where=str(directory), directory=directory)
+    raise UsageError.of(wording.CONFIG_FOLDER, where=str(directory), directory=shlex.quote(str(directory)))
 
 
 def keep(model: Path, text: str) -> Path:
@@ -114,10 +115,10 @@ def keep(model: Path, text: str) -> Path:
                 wording.CONFIG_PROVEN_WITHOUT,
                 where=str(directory),
                 version=version,
-                evidence=repository.evidence_of(directory / str(version)),
-                directory=directory,
-                repository=directory.parent,
-                model=directory.name,
+                evidence=shlex.quote(str(repository.evidence_of(directory / str(version)))),
+                directory=shlex.quote(str(directory)),
+                repository=shlex.quote(str(directory.parent)),
+                model=shlex.quote(directory.name),
             )
     with storage_errors(path):
         durable_files.write(path, text.encode())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +73,9 @@ def _put(request: Request, choose: Callable[[], int], *, done: Callable[[Change]
     place, model = request.repository, request.model
     repository.choose(place, model, request.version)  # fails for an unknown model before anything is written
     if repository.completed_by_triton(place / model):
-        raise RepositoryError.of(adoption.NO_CONFIG_TO_PIN, where=str(place / model), model=model, directory=place / model)
+        raise RepositoryError.of(
+            adoption.NO_CONFIG_TO_PIN, where=str(place / model), model=model, directory=shlex.quote(str(place / model))
+        )
     found: list[Change] = []
 
     def decide() -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,9 +70,12 @@ def push(request: Request, *, done: Callable[[Pushed], None] = lambda _pushed: N
     for name in sorted(request.models or present, key=lambda name: _depth(request.repository, name)):
         if repository.completed_by_triton(request.repository / name):
             file = request.repository / name
-            raise RepositoryError.of(wording.NO_CONFIG, where=str(file), model=name, directory=file)
+            raise RepositoryError.of(wording.NO_CONFIG, where=str(file), model=name, directory=shlex.quote(str(file)))
         served = checked_copy.served_versions(request.repository, name)
-        if not served:
+        if not served:  # by its configuration, which may be why: then that is the error
+            model_config.parse(
+                repository.read_config(request.repository, name), where=str(request.repository / name / repository.CONFIG)
+            )
             raise RepositoryError.of(wording.NOTHING_SERVED, where=str(request.repository / name), model=name)
         outcome = push_versions(request, store, name, versions=served)
         results.append(Pushed(model=name, versions=served, outcome=outcome))

@@ -59,6 +59,8 @@ def _each(specification: schema.Spec, models: Sequence[str], options: Options, *
     for name in ensembles.ordered(specification.models, names):
         try:
             why = _why_not_run(specification, name, reports, serve=serve)
+            if not why and name not in (options.current or ()):
+                options.on_model(name)
             report = _not_run(name, why, serve=serve) if why else _run_model(specification, name, options, serve=serve)
             reports.append(report)
         except TritonizeError as error:

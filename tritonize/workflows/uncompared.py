@@ -20,7 +20,6 @@ def not_proven(place: Path, name: str, version: int, *, error: TritonizeError, n
         version=version,
         verdict="not proven",
         location=place / name,
-        published=True,
         notes=(error.what, f"Likely cause: {error.cause}.", f"Next: {error.next_step}.", *notes),
     )
 

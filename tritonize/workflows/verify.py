@@ -67,6 +67,8 @@ class Request:
     """Seconds between the starts of two verifications, if they are repeated; only said."""
     on_request: Callable[[], None] | None = None
     """Called for every inference request to a running server."""
+    on_model: Callable[[str], None] = lambda _name: None
+    """Called with the name of each model of several that has evidence, before its first stage."""
     on_stage: Listener = silent
     on_progress: Callable[[str], None] | None = None
 
@@ -89,7 +91,7 @@ def verify(request: Request) -> tuple[Report, ...]:
     reports: list[Report] = []
     for name in chosen:
         try:
-            reports.append(_verify_model(request, name))
+            reports.append(_verify_model(request if len(chosen) > 1 else replace(request, on_model=lambda _name: None), name))
         except TritonizeError as error:
             if error.code == wording.NO_EVIDENCE.code:
                 version = _version(request, name).version
@@ -106,6 +108,7 @@ def _verify_model(request: Request, name: str) -> Report:
     published = _version(request, name)
     manifest = repository.read_manifest(published.version_directory)
     with temporary.folder() as folder:
+        request.on_model(name)
         request.on_stage(StageName.FILES, None)
         started = time.perf_counter()
         budget = private_copy.BUDGET if request.key is None else private_copy.ALL

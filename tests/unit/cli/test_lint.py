@@ -133,7 +133,7 @@ def test_all_rules_are_listed() -> None:
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["lint"], "name a model repository"),
+        (["lint"], "no such model repository. where: model_repository"),
         (["lint", "nowhere"], "no such model repository"),
         (["lint", "repository", "hart"], "no directory of this name"),
         (["lint", "--explain", "TR999"], "no such lint rule"),

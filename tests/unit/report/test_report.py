@@ -99,3 +99,10 @@ def test_a_row_with_an_output_of_another_shape_has_no_error_values():
     (row,) = [line for line in report_text.as_text(apart).splitlines() if "ONNX Runtime" in line and "–  OUTPUT__0" in line]
     assert row.split()[-4:] == ["–", "–", "–", "1"]
     assert "no batch, sample 0" in report_text.as_text(apart)
+
+
+@pytest.mark.parametrize(("sizes", "shown"), [((1,), "1"), ((1, 2, 4), "1,2,4"), ((1, 2, 3, 4), "1-4"), ((1, 2, 128), "1-128")])
+def test_batch_sizes_are_listed_or_given_as_a_range(sizes: tuple[int, ...], shown: str) -> None:
+    report = replace(PASSED, checks=tuple(check(StageName.HTTP, GOOD, size) for size in sizes))
+    (row,) = [line for line in report_text.as_text(report).splitlines() if "Triton, HTTP" in line]
+    assert row.split()[3] == shown

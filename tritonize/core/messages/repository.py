@@ -235,7 +235,7 @@ NO_EVIDENCE = Message(
     code="version-no-evidence",
     what="The version has no evidence to verify it against.",
     cause="it was not published by tritonize, its spec keeps no evidence, or the evidence beside the repository was not copied",
-    next_step="publish it with `tritonize run`",
+    next_step="publish it with `tritonize run`, or prove an ONNX model as it is with `tritonize adopt`",
 )
 MANIFEST_DAMAGED = Message(code="manifest-damaged", what="The version's manifest is damaged.")
 MANIFEST_OTHER = Message(
