@@ -76,10 +76,8 @@ class Verification:
 def verify(target: Target, *, transports: Sequence[Transport] = TRANSPORTS) -> Verification:
     """Send all samples at every batch size over every transport, then variations that must not change outputs, then concurrently.
 
-    A mismatch and an error response are results, not exceptions.
-
     Raises:
-        ServerError: the server cannot be reached or does not serve the model.
+        ServerError: the server cannot be reached or does not serve the model. A mismatch and an error response are results instead.
     """
     try:
         described = server_description.described(target)
