@@ -1,4 +1,4 @@
-"""What a new user does: the README's commands in a clean clone, and the wheel outside the checkout."""
+"""What a new user does: the commands of README and guide in a clean clone, and the wheel outside the checkout."""
 
 from __future__ import annotations
 
@@ -37,15 +37,16 @@ def run(*command: str, cwd: Path, env: dict[str, str], timeout: float = 900) -> 
     return done.stdout + done.stderr
 
 
-def commands_of_the_readme() -> list[str]:
-    """The lines of the README's blocks that are marked as tested."""
-    blocks = re.findall(r"<!-- tested -->\n```sh\n(.*?)```", (CHECKOUT / "README.md").read_text(), re.DOTALL)
-    assert blocks
+def commands_to_test() -> list[str]:
+    """The lines of the blocks that are marked as tested, in the README and then in the guide."""
+    pages = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs" / "guide").glob("*.md"))]
+    blocks = [block for page in pages for block in re.findall(r"<!-- tested -->\n```sh\n(.*?)```", page.read_text(), re.DOTALL)]
+    assert len(blocks) >= 5
     return [line for block in blocks for line in block.splitlines() if line.strip()]
 
 
 @pytest.mark.parametrize("installed", ["before", pytest.param("by make", marks=pytest.mark.slow)])
-def test_the_commands_of_the_readme_run_in_a_clean_clone(installed, tmp_path):
+def test_the_commands_of_the_documentation_run_in_a_clean_clone(installed, tmp_path):
     """With the packages of this checkout, or with all that `make` installs by itself, which takes some minutes more."""
     env = fresh(tmp_path / "home")
     clone = tmp_path / "clone"
@@ -58,7 +59,7 @@ def test_the_commands_of_the_readme_run_in_a_clean_clone(installed, tmp_path):
         flags += ["-o", ".venv/.installed"]  # regardless of its time: nothing is installed into it
         shutil.copy2(CHECKOUT / LIBRARY, clone / LIBRARY)  # what installing the clone would compile
     told = {}
-    lines = commands_of_the_readme()
+    lines = commands_to_test()
     if installed == "before":  # the heart example takes minutes
         lines = [line for line in lines if line != "make demo" and "examples/heart/" not in line]
     for line in lines:

@@ -47,8 +47,12 @@ def test_the_error_names_line_and_place():
 
 
 def test_the_readmes_request_names_a_spec_with_plans():
-    """The command itself is run with the README's others."""
-    line = next(line for line in (CHECKOUT / "README.md").read_text().splitlines() if "tritonize plan request examples" in line)
+    """The command itself is run with the others of the documentation."""
+    line = next(
+        line
+        for line in (CHECKOUT / "docs/guide/tensorrt-plans.md").read_text().splitlines()
+        if "tritonize plan request examples" in line
+    )
     specification = loader.load(CHECKOUT / line.split()[3])
     assert {model.backend for model in specification.models.values()} <= set(from_spec.MODULES)
 

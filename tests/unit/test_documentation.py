@@ -1,0 +1,49 @@
+"""The pages that people read: the README is short, every page can be found, and every link leads somewhere."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import CHECKOUT
+
+PAGES = sorted(path.relative_to(CHECKOUT) for path in (CHECKOUT / "docs").rglob("*.md"))
+READ = [Path("README.md"), Path("CONTRIBUTING.md"), Path("SECURITY.md"), Path("CHANGELOG.md"), *PAGES]
+
+
+def text_of(page: Path) -> str:
+    """A page without its code blocks."""
+    return re.sub(r"^```.*?^```", "", (CHECKOUT / page).read_text(), flags=re.DOTALL | re.MULTILINE)
+
+
+def links(page: Path) -> Iterator[tuple[Path, str]]:
+    """File and anchor of each link to the project's own files."""
+    for target in re.findall(r"\]\(([^)\s]+)\)", text_of(page)):
+        if not re.match(r"[a-z]+:", target):
+            name, _, anchor = target.partition("#")
+            yield (CHECKOUT / page.parent / name if name else CHECKOUT / page), anchor
+
+
+def anchors(path: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", text_of(path.relative_to(CHECKOUT)), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", READ, ids=str)
+def test_every_link_leads_to_a_file_and_a_heading(page: Path) -> None:
+    for path, anchor in links(page):
+        assert path.exists(), f"{page}: {path}"
+        assert not anchor or anchor in anchors(path.resolve()), f"{page}: #{anchor} in {path}"
+
+
+def test_the_readme_is_short() -> None:
+    assert len((CHECKOUT / "README.md").read_text().splitlines()) <= 120
+
+
+def test_the_readme_leads_to_every_page_of_the_guide() -> None:
+    found = {path.resolve() for path, _ in links(Path("README.md"))}
+    assert [page for page in PAGES if page.parts[1] == "guide" and (CHECKOUT / page).resolve() not in found] == []
