@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from tritonize.lint.files import Entry
+from tritonize.lint.files import Entry, entries
 from tritonize.lint.model import CONFIG, SPECIAL, Model, as_version
 from tritonize.lint.rule import Diagnostic, Rule
 
@@ -196,9 +196,13 @@ def check(model: Model) -> Iterator[Diagnostic]:
             continue
         folder = model.directory / str(version)
         try:
-            next(folder.iterdir(), None)
+            found = entries(folder, model.root)
         except OSError as error:
             yield model.of(UNREADABLE, str(version), found=error.strerror or str(error))
+            continue
+        for each in found:
+            if each.outside and each.kind != "missing" and not model.follow:
+                yield model.of(LEADS_OUTSIDE, f"{version}/{each.name}", found="a link that leads out of the repository")
 
 
 def _entry(model: Model, entry: Entry) -> Iterator[Diagnostic]:

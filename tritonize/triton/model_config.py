@@ -30,6 +30,8 @@ PLATFORMS = {"onnxruntime": "onnxruntime_onnx", "tensorrt": "tensorrt_plan"}
 LABELS = "labels"
 WARMUP = "warmup"
 INITIAL_STATE = "initial_state"
+_QUOTED = 400
+"""Longest text of protobuf's about an invalid configuration."""
 """Folders in a model's directory whose files a configuration names."""
 
 
@@ -201,7 +203,9 @@ def parse(text: str, *, where: str) -> ModelConfig:
     try:
         message = text_form.parse(text, config_section.message())
     except text_format.ParseError as error:
-        raise UsageError.of(messages.CONFIG_INVALID, where=where, found=str(error)) from error
+        found = str(error)  # it quotes the whole line
+        found = found if len(found) <= _QUOTED else f"{found[: _QUOTED // 2]} … {found[-_QUOTED // 2 :]}"
+        raise UsageError.of(messages.CONFIG_INVALID, where=where, found=found) from error
     return cast("ModelConfig", json_format.MessageToDict(message, preserving_proto_field_name=True))
 
 

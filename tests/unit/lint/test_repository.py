@@ -67,6 +67,16 @@ def test_links_that_lead_outside_are_read_only_on_request(root: Path) -> None:
     assert found(root, {}, follow=True) == {"config": ["TR102"], "text": ["TR102"]}
 
 
+def test_a_model_file_that_leads_outside_is_found(root: Path) -> None:
+    (root.parent / "secret").write_text("password: 1234\n")
+    Model().write(root / "heart")
+    (root / "heart/1/labels.txt").symlink_to("../../../secret")
+    (root / "heart/1/same.txt").symlink_to("model.onnx")
+    (message,) = Repository(root).lint()
+    assert (message.rule.id, message.path) == ("TR005", "heart/1/labels.txt")
+    assert found(root, {}, follow=True) == {}
+
+
 def test_a_configuration_that_is_not_text_is_found(root: Path) -> None:
     Model(config=None).write(root / "utf16")
     (root / "utf16/config.pbtxt").write_bytes(BASE.encode("utf-16"))
@@ -81,14 +91,14 @@ def test_a_configuration_that_is_not_text_is_found(root: Path) -> None:
 def test_a_version_without_permission_is_found(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not by its mode, since the tests may run as root, who reads everything."""
     Model().write(root / "heart")
-    iterdir = Path.iterdir
+    scandir = os.scandir
 
-    def refuse(path: Path):
-        if path.name == "1":
+    def refuse(path: Path) -> object:
+        if Path(path).name == "1":
             raise PermissionError(13, "Permission denied")
-        return iterdir(path)
+        return scandir(path)
 
-    monkeypatch.setattr(Path, "iterdir", refuse)
+    monkeypatch.setattr(os, "scandir", refuse)
     assert found(root, {}) == {"heart": ["TR006"]}
 
 

@@ -124,3 +124,12 @@ def test_an_unreadable_configuration_of_the_users_own_is_an_error():
     with pytest.raises(UsageError) as caught:
         model_config.render("m", model(config="absent.pbtxt"), artifact([], []))
     assert caught.value.code == "model-config-own-unreadable"
+
+
+def test_an_error_quotes_a_long_line_in_part():
+    with pytest.raises(UsageError) as caught:
+        model_config.parse(f'name: "m" parameters {"{" * 5_000}', where="config.pbtxt")
+    found = caught.value.found
+    assert found.startswith('1:23 : \'name: "m" parameters {{')
+    assert found.endswith("Expected identifier or number, got {.")
+    assert len(found) < 410
