@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any  # Any: values of a spec, which protobuf checks
@@ -83,7 +84,7 @@ def problems(section: Mapping[str, object]) -> Iterator[tuple[tuple[str | int, .
     """Yield problems in a `triton:` section: the path inside it, and a sentence."""
     for field, value in section.items():
         if field not in message().DESCRIPTOR.fields_by_name:
-            yield (field,), "is not a field of Triton's ModelConfig; field names are in snake case, such as max_batch_size"
+            yield (field,), f"is not a field of Triton's ModelConfig; {_hint(field)}"
             continue
         if field in OWNED:
             yield (field,), "is decided by the rest of the spec; remove it here"
@@ -92,6 +93,16 @@ def problems(section: Mapping[str, object]) -> Iterator[tuple[tuple[str | int, .
             json_format.ParseDict(_plain_parameters({field: value}), message())
         except json_format.ParseError as error:
             yield (field,), f"is not a valid ModelConfig field: {_short(error)}"
+
+
+def _hint(field: str) -> str:
+    """What an unknown field may be meant as: a key of the model, which belongs beside `triton:`, or a field of another spelling."""
+    if field == "configs":
+        return "variants beside triton writes configs/<name>.pbtxt"
+    if field in schema.Model.model_fields:
+        return f"{field} belongs beside triton, to the model"
+    close = difflib.get_close_matches(field, message().DESCRIPTOR.fields_by_name, n=1)
+    return f"did you mean {close[0]!r}?" if close else "field names are in snake case, such as max_batch_size"
 
 
 def _plain_parameters(section: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,16 @@ from tritonize.process.loaded_code import Loaded
 from tritonize.source import drawing, identification, input_inference
 from tritonize.spec import ensembles, schema
 from tritonize.triton import serving
-from tritonize.workflows import config_conflict, ensemble_steps, made_from, prove_on_target, release, stage_pipeline, up_to_date
+from tritonize.workflows import (
+    config_conflict,
+    ensemble_steps,
+    made_from,
+    prove_on_target,
+    release,
+    stage_pipeline,
+    up_to_date,
+    warmup,
+)
 from tritonize.workflows.build_plans import build_plans
 from tritonize.workflows.job import Job, Options
 from tritonize.workflows.made_from import Given, Origin
@@ -132,7 +141,9 @@ def _require_possible(model: schema.Model, source: Source, target: schema.Target
 
     Raises:
         MissingError: a package, the server's runtime or the module that builds plans.
+        UsageError: a file of the warmup cannot be read.
     """
+    warmup.OwnFiles(model)  # opens them
     if source.kind not in ("onnx", "python"):
         errors.require("torch", extra="torch")
     from_spec.require_possible(model, target, options.plans)

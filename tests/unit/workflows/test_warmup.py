@@ -17,6 +17,7 @@ from tritonize.core.errors import UsageError
 from tritonize.spec import rules, schema
 from tritonize.triton import model_config
 from tritonize.workflows import made_from, portable_spec, stage_beside, warmup
+from tritonize.workflows import run as run_workflow
 from tritonize.workflows.stage_beside import Beside
 
 X = [[1.0, 2.0, 3.0]]
@@ -213,3 +214,10 @@ def test_the_manifest_has_no_names_of_the_users_files_and_their_content_counts()
     Path("Jane_Doe.bin").write_bytes(bytes(16))
     assert made_from.given(wanted, "m", {}) != first
     assert "Jane" not in str(first)
+
+
+def test_a_missing_file_is_found_before_the_model_is_read() -> None:
+    Path("m.onnx").write_bytes(b"no model")
+    with pytest.raises(UsageError) as missing:
+        run_workflow.build(own("nowhere.bin", named="nowhere.bin", source="m.onnx"))
+    assert missing.value.where == "nowhere.bin"
