@@ -16,19 +16,39 @@ from tests.support.server_fixtures import served_repository, server  # noqa: F40
 # A shell that starts the tests in the background lets them ignore Ctrl-C, and what they start inherits that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+SLOW_TESTS = {
+    line
+    for line in Path(__file__).with_name("slow_tests.txt").read_text(encoding="utf-8").splitlines()
+    if line and not line.startswith("#")
+}
+FILES_OF_A_WHOLE_RUN = 100
+"""Fewer files are a run of some tests alone."""
 TIMEOUTS_S = {"unit": 60, "integration": 300, "e2e": 600}
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that ask the same server something go to one process, so that it is started once."""
+    """Mark the slow tests. Tests that ask the same server something go to one process, so that it is started once."""
+    unknown = set(SLOW_TESTS)
     for item in items:
+        own = item.nodeid.removeprefix("tests/")
+        if listed := {own, own.partition("[")[0]} & SLOW_TESTS:
+            unknown -= listed
+            item.add_marker(pytest.mark.slow)
         if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(_timeout_s(item), method="thread"))  # SIGALRM is the deadline's of a command
         if item.get_closest_marker("server") and "e2e" not in item.path.parts:
             raise pytest.UsageError(f"{item.nodeid} starts the real server: it belongs to tests/e2e")
         if "server" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("server"))
+    _require_known(unknown, items)
+
+
+def _require_known(unknown: set[str], items: list[pytest.Item]) -> None:
+    """Fail for a listed test that its file no longer has; a run of single tests collects only those."""
+    whole = {item.nodeid.partition("::")[0].removeprefix("tests/") for item in items}
+    if len(whole) > FILES_OF_A_WHOLE_RUN and unknown:
+        raise pytest.UsageError(f"tests/slow_tests.txt lists what is not there: {', '.join(sorted(unknown))}")
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -20,6 +20,8 @@ from benchmarks.faults.situation import Answering, Question
 from tritonize.core import arrays
 from tritonize.core.arrays import Array, Arrays
 from tritonize.core.artifacts import ServerHandle
+from tritonize.core.errors import InferenceError
+from tritonize.core.messages import client as messages
 from tritonize.core.results import DRAWN, Gate
 from tritonize.core.stages import TRANSPORTS, StageName, Transport
 from tritonize.quality import gates as quality_gates
@@ -111,10 +113,13 @@ class _Connection:
         count = self._server.asked
         return [{"inference_count": count, "execution_count": count, "inference_stats": {"success": {"count": count}}}]
 
-    def infer(self, _: str, inputs: Mapping[str, Array], **__: Any) -> Arrays:
+    def infer(self, model: str, inputs: Mapping[str, Array], *, outputs: Sequence[str] | None = None, **__: Any) -> Arrays:
         with self._server.lock:
             self._server.asked += 1
-        return self._server.answer(Question(inputs=dict(inputs), connection=self._number, clients=self._server.open))
+        found = self._server.answer(Question(inputs=dict(inputs), connection=self._number, clients=self._server.open))
+        if missing := [name for name in outputs or () if name not in found]:
+            raise InferenceError.of(messages.MODEL_REFUSED, found=f"unexpected inference output {missing[0]!r}", model=model)
+        return found if outputs is None else {name: found[name] for name in outputs}
 
 
 @contextmanager

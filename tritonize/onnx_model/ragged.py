@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any  # Any: values of a spec, which protobuf checks
+from typing import TYPE_CHECKING, Any  # Any: values of a spec, which protobuf checks
 
-import numpy as np
-
-from tritonize.core import arrays, dtypes
-from tritonize.core.arrays import Array, Arrays
+from tritonize.core import dtypes
 from tritonize.core.artifacts import TensorSpec
-from tritonize.spec import input_rules, schema
+
+if TYPE_CHECKING:  # both processes import the tasks, which name `Ragged`, and few of them need NumPy or the spec
+    from tritonize.core.arrays import Array, Arrays
+    from tritonize.spec import schema
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +54,8 @@ class Ragged:
 
 def of(model: schema.Model) -> Ragged | None:
     """How a model's requests become inputs; `None` for a model without ragged inputs."""
+    from tritonize.spec import input_rules
+
     inputs = tuple(name for name, tensor in model.inputs.items() if tensor.ragged)
     if not inputs:
         return None
@@ -101,6 +103,10 @@ def _shape(model: schema.Model, name: str) -> tuple[int | str, ...]:
 
 def _computed(made: BatchInput, source: Array) -> Array:
     """A batch input of one request. Triton leaves the elements of BATCH_MAX_ELEMENT_COUNT_AS_SHAPE undefined; here they are 0."""
+    import numpy as np
+
+    from tritonize.core import arrays
+
     count, dims = source.size, list(source.shape[1:])
     numbers: dict[str, object] = {
         "BATCH_ELEMENT_COUNT": [count],
