@@ -30,7 +30,7 @@ def config(
         list[str] | None, typer.Option("--url", metavar="URL", help="Ask a running server which configuration it made instead.")
     ] = None,
     write: Annotated[
-        bool, typer.Option("--write", help="Keep it: write config.pbtxt into the model's folder, if there is none.")
+        bool, typer.Option("--write", help="Write it to the model's folder, unless a config.pbtxt exists there.")
     ] = False,
     connection: ConnectionOptions,
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -86,8 +86,6 @@ def _options(
         typer.Option("--max-message-size", min=0.001, metavar="MIB", help="Largest request and response, in MiB."),
     ] = None,
 ) -> ConnectionOptions:
-    from tritonize.triton.client import headers
-
     if (insecure and ca) or (key and not cert):
         raise UsageError.of(
             wording.OPTIONS_CONTRADICT, options="--insecure and --ca" if insecure and ca else "--key without --cert"
@@ -97,13 +95,19 @@ def _options(
         certificate=cert,
         key=key,
         insecure=insecure,
-        headers=headers.parse(header or (), os.environ),
+        headers=_headers(header) if header else {},
         timeout_s=timeout,
         wait_s=wait,
         compression=compression.value if compression else None,
         keep_alive_s=keep_alive,
         max_message_bytes=None if max_message_size is None else round(max_message_size * _MIB),
     )
+
+
+def _headers(given: list[str]) -> Mapping[str, str]:
+    from tritonize.triton.client import headers  # the clients take 0.1 s to import, and most commands need no header
+
+    return headers.parse(given, os.environ)
 
 
 def with_connection(command: Callable[..., None]) -> Callable[..., None]:

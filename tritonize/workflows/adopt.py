@@ -164,7 +164,7 @@ def _model(work: _Work, model: lint_model.Model) -> Iterator[Adoption]:
 
 
 def _config(model: lint_model.Model) -> ModelConfig | Adoption:
-    """Return the parsed configuration, an empty one if Triton completes it from an ONNX file, or why there is none."""
+    """Return the parsed configuration, an empty one if Triton completes it from an ONNX file, or the reason why it is missing."""
     refused = Adoption(model=model.name, version=None, outcome="refused")
     where = f"{model.name}/{repository.CONFIG}"
     if model.text is None and model.problem:

@@ -85,7 +85,7 @@ def model_file(directory: Path, version: int | None = None) -> Path:
         version: the version (the newest).
 
     Raises:
-        UsageError: there is none.
+        UsageError: the version has no such file.
     """
     numbers = repository.versions(directory.parent, directory.name)
     folder = directory / str(version if version is not None else max(numbers, default=0))
