@@ -1,4 +1,4 @@
-"""What a new user does: the commands of README and guide in a clean clone, and the wheel outside the checkout."""
+"""What a new user does: the commands of README and documentation in a clean clone, and the wheel outside the checkout."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def run(*command: str, cwd: Path, env: dict[str, str], timeout: float = 900) -> 
 
 
 def commands_to_test() -> list[str]:
-    """The lines of the blocks that are marked as tested, in the README and then in the guide."""
-    pages = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs" / "guide").glob("*.md"))]
+    """The lines of the blocks that are marked as tested, in the README and then in the documentation."""
+    pages = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
     blocks = [block for page in pages for block in re.findall(r"<!-- tested -->\n```sh\n(.*?)```", page.read_text(), re.DOTALL)]
     assert len(blocks) >= 5
     return [line for block in blocks for line in block.splitlines() if line.strip()]

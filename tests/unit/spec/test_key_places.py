@@ -50,7 +50,7 @@ def test_the_readmes_request_names_a_spec_with_plans():
     """The command itself is run with the others of the documentation."""
     line = next(
         line
-        for line in (CHECKOUT / "docs/guide/tensorrt-plans.md").read_text().splitlines()
+        for line in (CHECKOUT / "docs/how-to/tensorrt-plans.md").read_text().splitlines()
         if "tritonize plan request examples" in line
     )
     specification = loader.load(CHECKOUT / line.split()[3])
