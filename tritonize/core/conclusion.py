@@ -5,13 +5,14 @@ All numbers and reasons come from the Report's values, so the three cannot contr
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tritonize.core.artifacts import Report
 from tritonize.core.messages import verdict as wording
 from tritonize.core.results import DRAWN, Gate, Verdict
-from tritonize.core.stages import heading
+from tritonize.core.stages import StageName, heading
 
 
 def reference_name(report: Report, dtype: str = "float32") -> str:
@@ -35,6 +36,8 @@ class Conclusion:
     """Name and reason of every stage or check that did not run."""
     sentence: str
     """The first reason; for a passed verdict, the number of comparisons that passed."""
+    next_step: str = ""
+    """What to do about a verdict that is not passed, with commands in backticks; empty if there is nothing to do."""
 
 
 def conclude(report: Report) -> Conclusion:
@@ -66,7 +69,32 @@ def conclude(report: Report) -> Conclusion:
         reasons=reasons,
         not_run=not_run,
         sentence=sentence,
+        next_step=_next_step(report),
     )
+
+
+def _next_step(report: Report) -> str:
+    """Return the next step of the error, or of the first stage that differs."""
+    if report.verdict == "not run":
+        return wording.NEXT_DOCTOR.text()
+    if report.verdict != "failed":
+        return ""
+    error = report.details.get("error") or {}
+    if error or not report.checks:
+        return str(error.get("next_step") or "")
+    failed = [check.stage for check in report.checks if not check.passed]
+    failed += [gate.stage for gate in report.gates if gate.verdict == "failed"]
+    first = min(failed, key=lambda stage: stage.order, default=None)
+    if first is None:
+        return ""
+    if first.order >= StageName.HTTP.order:
+        return wording.NEXT_SERVER.text(stage=first.heading)
+    location = report.details.get("location")
+    if location and (origin := location.get("origin")):
+        return wording.NEXT_NODE.text(node=f"{origin['operator']} {origin['node'] or origin['output']}")
+    if location:  # `locate` ran and found no node to blame
+        return wording.NEXT_TOLERANCE.text()
+    return wording.NEXT_LOCATE.text(model=shlex.quote(report.model)) if first is StageName.ONNXRUNTIME else ""
 
 
 def _unreferenced(report: Report) -> str:

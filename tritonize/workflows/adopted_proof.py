@@ -153,6 +153,7 @@ def _built(
         versions={**evidence.versions(*PACKAGES), **proven.versions},
         details={
             **evidence.details(model, subject.target, proven.artifact, reference=baseline.reference, attempts=()),
+            "samples": evidence.samples(model, proven.golden.samples),
             "reference": facts,
             "adopted": True,
             "completed": completed,

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from tritonize import repository
-from tritonize.core import figures, redaction
-from tritonize.core.artifacts import Attempt, OnnxArtifact, Reference, Report, StagedVersion, to_json
+from tritonize.core import figures, machine, redaction
+from tritonize.core.artifacts import Attempt, OnnxArtifact, Reference, Report, SampleSet, StagedVersion, to_json
 from tritonize.core.error_location import Location
 from tritonize.core.figures import Figures
 from tritonize.core.json_types import JsonObject
+from tritonize.quality import latency
 from tritonize.quality.figure_collector import FigureCollector
 from tritonize.report import html
 from tritonize.report import text as report_text
@@ -72,7 +73,8 @@ def write(
         pictures: whether figures may show single samples.
     """
     private = places or Places()
-    finished = private.removed_from(finished, model)
+    measured = _measured(private)
+    finished = private.removed_from(replace(finished, details={**finished.details, "measured": measured}), model)
     evidence = staged.version_directory / repository.EVIDENCE
     evidence.mkdir(parents=True, exist_ok=True)
     # All versions share the configurations beside them, which a later version may replace.
@@ -87,9 +89,10 @@ def write(
     (evidence / "figures.json").write_text(figures.dumps(drawn) + "\n", encoding="utf-8")
     (evidence / "report.html").write_text(html.render(finished, drawn), encoding="utf-8")
     facts = {
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "created": measured["at"],
         "verdict": finished.verdict,
         "verification": report_text.summary(finished.checks),
+        "latency": [to_json(each) for each in latency.of(finished.checks)],
         "gates": [to_json(gate) for gate in finished.gates],
         "noise_floors": [to_json(floor) for floor in finished.floors],
         "proved_by": dict(finished.proved_by),
@@ -99,6 +102,16 @@ def write(
         "spec": portable_spec.portable(model),
     }
     repository.write_manifest(staged, private.removed_from(facts, model))
+
+
+def _measured(places: Places) -> JsonObject:
+    """Return when and on what machine the version was measured, and the command and the repository to repeat it with."""
+    return {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": machine.describe(),
+        "command": places.command,
+        "repository": str(places.repository or ""),
+    }
 
 
 def _figures(staged: StagedVersion, collector: FigureCollector | None, located: Location | None) -> Figures:
@@ -146,6 +159,12 @@ def details(
 def _sha256(library: str) -> str | None:
     """Return the SHA-256 of a library's file; `None` if only the dynamic loader knows its path."""
     return repository.sha256(Path(library)) if Path(library).is_absolute() else None
+
+
+def samples(model: schema.Model, drawn: SampleSet) -> JsonObject:
+    """Return how many samples were compared and where they come from, as plain data."""
+    random = not model.samples.patterns and not model.samples.function
+    return {"count": drawn.drawn, "edge_cases": len(drawn.edges), "origin": drawn.origin, "random": random}
 
 
 def versions(*packages: str) -> dict[str, str]:

@@ -14,7 +14,7 @@ from tritonize.plans import proof as plan_proof
 from tritonize.plans.proof import PlanProof
 from tritonize.quality import gates, proof_strength
 from tritonize.triton import served_comparison
-from tritonize.workflows import target_only
+from tritonize.workflows import evidence, target_only
 from tritonize.workflows.job import Job
 from tritonize.workflows.stage_version import Built
 
@@ -72,6 +72,7 @@ def report_of(job: Job, built: Built, served: served_comparison.Verification | N
         proved_by=served.identity if served else {},
         details={
             **built.details,
+            "samples": evidence.samples(job.model, built.golden.samples),
             **({"set_aside": [to_json(each) for each in fields]} if fields else {}),
             **({"proven_on": served.on_target.as_json()} if served and served.on_target else {}),
             "seconds": time.perf_counter() - job.started,

@@ -178,3 +178,35 @@ def test_a_long_tensor_name_keeps_a_space_before_its_type():
     shown = list(tensors.lines("inputs", [TensorSpec(name=name, dtype="fp32", shape=(1, "n")) for name in ("x", long)]))
     assert [line.split() for line in shown[1:]] == [["x", "fp32", "[1,", "n]"], [long, "fp32", "[1,", "n]"]]
     assert shown[1].index("fp32") == shown[2].index("fp32")
+
+
+LOCATED = {"origin": {"operator": "Conv", "node": "Conv_3", "output": "t"}}
+
+
+@pytest.mark.parametrize(
+    ("report", "step"),
+    [
+        (PASSED, ""),
+        (replace(PASSED, verdict="not run"), "run `tritonize doctor` to see what this machine lacks"),
+        (replace(FAILED, checks=(), details={"error": {"what": "gone", "next_step": "install it"}}), "install it"),
+        (
+            replace(FAILED, model="a b", checks=(check(StageName.ONNXRUNTIME, WRONG), check(StageName.HTTP, WRONG))),
+            "run `tritonize locate SPEC --model 'a b'` to find the node that the error comes from",
+        ),
+        (
+            replace(FAILED, checks=(check(StageName.ONNXRUNTIME, WRONG),), details={"location": LOCATED}),
+            "the error begins at Conv Conv_3: compare this node with PyTorch, or set the tolerance that the output needs",
+        ),
+        (
+            replace(FAILED, gates=(K,), details={"location": {"origin": None}}),
+            "no single node explains the error: if it is acceptable, set the output's `tolerance` in the spec",
+        ),
+        (
+            replace(FAILED, checks=(check(StageName.ONNXRUNTIME), check(StageName.GRPC, WRONG))),
+            "ONNX Runtime passed and Triton, gRPC did not: "
+            "compare the server's versions and the `triton:` section with this report",
+        ),
+    ],
+)
+def test_the_next_step_follows_from_the_first_stage_that_differs(report: Report, step: str) -> None:
+    assert conclude(report).next_step == step

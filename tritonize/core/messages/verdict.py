@@ -24,3 +24,17 @@ CONFIDENCE = Message(
     what="{bad} of {count} drawn samples are outside the tolerance ({stage}). With 95 % confidence, at most {bound} of samples "
     "from the same distribution would be. To narrow this bound, raise samples.count.",
 )
+NEXT_DOCTOR = Message(code="next-doctor", what="run `tritonize doctor` to see what this machine lacks")
+NEXT_SERVER = Message(
+    code="next-server",
+    what="ONNX Runtime passed and {stage} did not: compare the server's versions and the `triton:` section with this report",
+)
+NEXT_NODE = Message(
+    code="next-node", what="the error begins at {node}: compare this node with PyTorch, or set the tolerance that the output needs"
+)
+NEXT_TOLERANCE = Message(
+    code="next-tolerance", what="no single node explains the error: if it is acceptable, set the output's `tolerance` in the spec"
+)
+NEXT_LOCATE = Message(
+    code="next-locate", what="run `tritonize locate SPEC --model {model}` to find the node that the error comes from"
+)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +12,8 @@ from tritonize.core.artifacts import Check, Report
 from tritonize.core.conclusion import reference_name
 from tritonize.core.error_location import FAR
 from tritonize.core.figures import BINS, LOWEST, PER_DECADE, Figures, Histogram, Scatter, TopClasses
-from tritonize.core.stages import TIMED, StageName
+from tritonize.core.stages import StageName
+from tritonize.quality import latency as request_times
 from tritonize.report.html import png
 from tritonize.report.html import svg as svg_charts
 from tritonize.report.html.svg import Bar
@@ -212,18 +212,17 @@ def _relative(error: float) -> str:
 
 def latency(report: Report) -> Figure | None:
     """The time of a request by transport and batch size; `None` if no server ran."""
-    times_ms: dict[tuple[StageName, int], list[float]] = {}
-    for check in report.checks:
-        if check.stage in TIMED:
-            times_ms.setdefault((check.stage, check.batch_size), []).append(1000 * check.seconds)
-    if not times_ms:
+    measured = request_times.of(report.checks)
+    if not measured:
         return None
     rows, cells = [], []
-    for (stage, size), times in times_ms.items():
-        median, p95 = statistics.median(times), sorted(times)[math.ceil(0.95 * len(times)) - 1]
-        label = _batch(stage, size)
-        rows.append(Bar(label=label, value=median, upper=p95, text=f"{median:.1f} ms, p95 {p95:.1f}"))
-        cells.append((label, len(times), f"{median:.2f}", f"{p95:.2f}", f"{min(times):.2f}", f"{max(times):.2f}"))
+    for each in measured:
+        label = _batch(each.stage, each.batch_size)
+        rows.append(
+            Bar(label=label, value=each.median_ms, upper=each.p95_ms, text=f"{each.median_ms:.1f} ms, p95 {each.p95_ms:.1f}")
+        )
+        times = (each.median_ms, each.p95_ms, each.least_ms, each.most_ms)
+        cells.append((label, each.requests, *(f"{value:.2f}" for value in times)))
     title = "Latency per transport"
     text = "Median of the requests of this proof, with a line to the 95th percentile. It is measured on the machine of the proof"
     text += " while answers were being compared, so it is no benchmark of a deployment."
