@@ -12,8 +12,9 @@ STEPS ?= 300
 # Tests that `make coverage` runs; `COVERED=tests` counts all of them, workers included, and takes as long as `make test`.
 COVERED ?= tests/unit
 CORPUS := build/corpus
+DOCS := build/docs
 
-.PHONY: help install demo demo-imagenet test test-slow test-gpu sanitize coverage check bench soak faultbench corpus schema modules lint-pages format wheel-aarch64 clean
+.PHONY: help install demo demo-imagenet test test-slow test-gpu sanitize coverage check bench soak faultbench corpus schema modules lint-pages docs format wheel-aarch64 clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -77,6 +78,15 @@ modules: $(INSTALLED)  ## Write docs/modules.md from the docstrings
 
 lint-pages: $(INSTALLED)  ## Write docs/lint from the lint rules
 	$(BIN)/python scripts/lint_pages.py
+
+$(DOCS)/.installed: pyproject.toml constraints.txt
+	@[ -x $(DOCS)/venv/bin/python ] || $(PYTHON) -m venv $(DOCS)/venv
+	@$(DOCS)/venv/bin/python -m pip --disable-pip-version-check install -q --upgrade -c constraints.txt pip
+	@$(DOCS)/venv/bin/python -m pip --disable-pip-version-check install -q -c constraints.txt --group docs
+	@touch $@
+
+docs: $(DOCS)/.installed  ## Build the documentation site in build/docs/site; fails on a broken link
+	$(DOCS)/venv/bin/python scripts/site.py
 
 schema: $(INSTALLED)  ## Write docs/spec.schema.json
 	$(BIN)/python -c "import json; from tritonize.spec import Spec; print(json.dumps(Spec.model_json_schema(by_alias=True), indent=2))" > docs/spec.schema.json

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,3 +50,19 @@ def test_the_index_leads_to_every_page() -> None:
     indexes = [Path("docs/index.md"), Path("docs/lint/README.md"), Path("docs/design/decisions/README.md")]
     found = {path.resolve() for page in indexes for path, _ in links(page)}
     assert [page for page in PAGES if page not in indexes[:1] and (CHECKOUT / page).resolve() not in found] == []
+
+
+def test_the_navigation_of_the_site_has_every_page() -> None:
+    """Pages of lint rules and decisions are listed by their own index."""
+
+    def pages(entry: object) -> Iterator[str]:
+        match entry:
+            case str():
+                yield entry
+            case list() | dict():
+                for inner in entry.values() if isinstance(entry, dict) else entry:
+                    yield from pages(inner)
+
+    listed = set(pages(tomllib.loads((CHECKOUT / "zensical.toml").read_text())["project"]["nav"]))
+    ours = {str(page.relative_to("docs")) for page in PAGES}
+    assert listed == {page for page in ours if not re.match(r"lint/TR|design/decisions/\d", page)}
