@@ -284,6 +284,8 @@ class Finding:
     what: str
     expected: str | None = None
     found: str | None = None
+    stage: StageName | None = None
+    """The stage whose responses it is about: that stage failed, also if every output that it compared passed."""
 
 
 @dataclass(frozen=True, kw_only=True)

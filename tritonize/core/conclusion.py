@@ -97,6 +97,11 @@ def _next_step(report: Report) -> str:
     return wording.NEXT_LOCATE.text(model=shlex.quote(report.model)) if first is StageName.ONNXRUNTIME else ""
 
 
+def failed_stages(report: Report) -> frozenset[StageName]:
+    """The stages that have a finding, such as a missing response. They failed even if every output that they compared passed."""
+    return frozenset(finding.stage for finding in report.findings if finding.stage)
+
+
 def _unreferenced(report: Report) -> str:
     """Return the words for an adopted version whose reference is its own file; empty for any other."""
     reference = report.details.get("reference")

@@ -12,7 +12,7 @@ from typing import Any, TypedDict
 
 from tritonize.core import error_location, printable
 from tritonize.core.artifacts import Check, Finding, Report, TensorCheck, from_json, to_json
-from tritonize.core.conclusion import conclude, counted, describe_gate
+from tritonize.core.conclusion import conclude, counted, describe_gate, failed_stages
 from tritonize.core.error_location import Location
 from tritonize.core.results import Gate, Metrics
 from tritonize.core.stages import StageName
@@ -162,7 +162,7 @@ def _table(report: Report) -> Iterator[str]:
     yield f"  {'stage':<21}{'batch':>6}  {'output':<12}{'answers':>7}{'max abs':>10}{'SNR dB':>7}{'k':>8}{'bad':>5}"
     for (stage, name), compared in rows.items():
         tensors = [tensor for _, tensor in compared]
-        passed = all(tensor.passed for tensor in tensors)
+        passed = stage not in failed_stages(report) and all(tensor.passed for tensor in tensors)
         sizes = sorted({size for size, _ in compared})
         listed = ",".join(map(str, sizes)) if len(sizes) < 4 and sizes[-1] < 100 else f"{sizes[0]}-{sizes[-1]}"
         batch = "mixed" if stage is StageName.CONCURRENT else "–" if sizes == [0] else listed

@@ -101,19 +101,18 @@ def _exchange(
                 if response.final:
                     del left[response.request]
     except InferenceError as error:
-        responses.findings.append(inference.refusal(f"{stage}, after {sum(counts)} responses", error))
+        responses.findings.append(inference.refusal(f"{stage}, after {sum(counts)} responses", error, stage=stage))
         return
     except ServerError as error:
         if error.code != client_messages.SERVER_SILENT.code or not any(counts):
             raise
         where = f"{stage}, samples {', '.join(str(chosen[number][0]) for number in left.values())}"
-        responses.findings.append(Finding(where=where, what=wording.NO_FINAL.text(), found=error.what))
+        responses.findings.append(Finding(where=where, what=wording.NO_FINAL.text(), found=error.what, stage=stage))
     for members, count in zip(chosen, counts, strict=True):
         if count != len(members):
             where = f"{stage}, sample {members[0]}"
-            responses.findings.append(
-                Finding(where=where, what=wording.COUNT.text(), expected=f"{len(members)} responses", found=f"{count} responses")
-            )
+            expected, found = f"{len(members)} responses", f"{count} responses"
+            responses.findings.append(Finding(where=where, what=wording.COUNT.text(), expected=expected, found=found, stage=stage))
 
 
 def _compare(

@@ -69,7 +69,7 @@ def send_padded(target: Target, connection: client.Client, index: int, *, batch:
     try:
         found = connection.infer(target.model, as_served(batch, target.config, "input"), version=str(target.version))
     except InferenceError as error:
-        responses.findings.append(refusal(f"padded, sample {index}", error))
+        responses.findings.append(refusal(f"padded, sample {index}", error, stage=StageName.PADDED))
         return
     seconds = time.perf_counter() - started
     own = {name: array[:1] if array.ndim and array.shape[0] == size else array for name, array in found.items()}
@@ -104,7 +104,8 @@ def send(
     try:
         found = connection.infer(target.model, inputs, version=str(target.version), outputs=outputs)
     except InferenceError as error:
-        responses.findings.append(refusal(f"{stage}, batch {size}, samples {_some(indices)}{_by_name(outputs)}", error))
+        where = f"{stage}, batch {size}, samples {_some(indices)}{_by_name(outputs)}"
+        responses.findings.append(refusal(where, error, stage=stage))
         return
     seconds = time.perf_counter() - started
     compare = functools.partial(
@@ -138,11 +139,11 @@ def _compare(
         target.digests.add(stage, indices, digest)
 
 
-def refusal(where: str, error: InferenceError) -> Finding:
+def refusal(where: str, error: InferenceError, *, stage: StageName | None = None) -> Finding:
     """The finding for a request without a usable response."""
     refused = error.code in (None, client_messages.MODEL_REFUSED.code)
     what = "the server refused" if refused else error.what
-    return Finding(where=where, what=what, expected=error.expected, found=error.found or error.what)
+    return Finding(where=where, what=what, expected=error.expected, found=error.found or error.what, stage=stage)
 
 
 def _by_name(outputs: Sequence[str] | None) -> str:

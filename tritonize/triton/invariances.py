@@ -51,6 +51,7 @@ class Digests:
                         what="a repeated request returned different bits" if again else "two transports differ",
                         expected=f"the same bits as over {first}",
                         found="others" if again else f"others over {other}",
+                        stage=other,
                     )
 
 

@@ -121,7 +121,8 @@ def _send(
                 target.model, _inputs(target, index), version=str(target.version), output_nbytes=_sizes(target, index), step=step
             )
         except InferenceError as error:
-            responses.findings.append(inference.refusal(f"{stage}, sequence {step.correlation_id}, sample {index}", error))
+            where = f"{stage}, sequence {step.correlation_id}, sample {index}"
+            responses.findings.append(inference.refusal(where, error, stage=stage))
             return False
         answered()
         _check(target, stage, index, found=found, seconds=time.perf_counter() - started, responses=responses)
@@ -161,7 +162,8 @@ def _streamed(target: Target) -> Responses:
                     seconds = time.perf_counter() - started
                     _check(target, StageName.STREAM, index, found=response.outputs, seconds=seconds, responses=responses)
         except InferenceError as error:
-            responses.findings.append(inference.refusal(f"{StageName.STREAM}, {len(responses.checks)} responses before", error))
+            where = f"{StageName.STREAM}, {len(responses.checks)} responses before"
+            responses.findings.append(inference.refusal(where, error, stage=StageName.STREAM))
     responses.note = f"{len(responses.checks)} responses in {len(chosen)} sequences at once"
     return responses
 

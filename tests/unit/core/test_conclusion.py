@@ -180,6 +180,16 @@ def test_a_long_tensor_name_keeps_a_space_before_its_type():
     assert shown[1].index("fp32") == shown[2].index("fp32")
 
 
+def test_a_stage_with_a_finding_is_marked_although_its_outputs_passed() -> None:
+    finding = Finding(
+        where="stream, sample 0", what="two responses", expected="3 responses", found="2 responses", stage=StageName.STREAM
+    )
+    text = report_text.as_text(replace(FAILED, checks=(*CHECKS, check(StageName.STREAM)), findings=(finding,)))
+    (row,) = (line for line in text.splitlines() if "Triton, gRPC stream" in line)
+    assert row.startswith("✗ ")
+    assert "✓ Triton, gRPC  " in text
+
+
 LOCATED = {"origin": {"operator": "Conv", "node": "Conv_3", "output": "t"}}
 
 

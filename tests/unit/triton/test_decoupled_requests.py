@@ -116,6 +116,7 @@ def test_responses_to_several_requests_may_take_turns(target) -> None:
 )
 def test_a_missing_or_an_additional_response_is_a_finding(script: Script, expected: str, count: str, target) -> None:
     (finding,) = streamed(target(script)).findings
+    assert finding.stage is StageName.STREAM
     assert (finding.what, finding.expected, finding.found) == (
         "the server sent another number of responses to a request",
         expected,
