@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tritonize.core import errors
-from tritonize.process import progress
+from tritonize.core import errors, progress
 from tritonize.process.tasks import Task
 
 
@@ -49,7 +48,7 @@ def describe(request: Fields) -> Fields:
 
 def slow(request: Fields) -> Fields:
     for word in ("first", "second", "third"):
-        progress.report(word)
+        progress.report(text=word)
         time.sleep(0.15)
     return Fields(fields={})
 

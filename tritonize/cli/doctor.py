@@ -19,7 +19,7 @@ def doctor(
     from tritonize.workflows import doctor as doctor_workflow
 
     if install_server:
-        with display() as terminal:
+        with display() as terminal, terminal.stage("Install the server"):
             doctor_workflow.install_server(terminal.on_progress)
     probes = doctor_workflow.probe()
     if json:

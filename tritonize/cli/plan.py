@@ -37,8 +37,8 @@ def build(
     from tritonize.cli.display import display
     from tritonize.plans import builder as plan_builder
 
-    with display() as terminal:
-        wanted = plan_builder.read_request(request)
+    wanted = plan_builder.read_request(request)
+    with display() as terminal, terminal.stage("Build the plans"):
         built = plan_builder.build(wanted, out, use_cache=not no_cache, on_progress=terminal.on_progress)
     if json:
         from json import dumps

@@ -23,6 +23,14 @@ def silent(_name: Label, _stage: Stage | None) -> None:
     """A listener that does nothing."""
 
 
+OnModel = Callable[[str, int, int], None]
+"""Called with a model of several when its stages begin: its name, its number from 1, and how many there are."""
+
+
+def silent_model(_name: str, _number: int, _total: int) -> None:
+    """An `OnModel` that does nothing."""
+
+
 class Costs(Protocol):
     """Time and memory that a worker took."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tritonize.core import arrays
+from tritonize.core import arrays, progress
 from tritonize.core.arrays import Array, Arrays
 from tritonize.core.artifacts import SampleSet, Sequences
 from tritonize.core.errors import UsageError
@@ -58,7 +58,7 @@ def roll_out(samples: SampleSet, run: Run, directory: Path) -> SampleSet:
     assert sequences is not None
     files = replace(samples.files, directory=directory)
     carrier, dtypes = Carrier(sequences), {tensor.name: tensor.dtype for tensor in files.tensors}
-    for index in range(samples.files.count):
+    for index in progress.counted(range(samples.files.count), "step"):
         item = carrier.into(index, arrays.load(samples.files, index))
         for name in sequences.states:
             if (found := arrays.dtype_name(item[name])) != dtypes[name]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any  # Any: keyword arguments of `Attempt`
 
-from tritonize.core import decisions
+from tritonize.core import decisions, progress
 from tritonize.core.artifacts import Attempt
 from tritonize.core.errors import ExportError
 from tritonize.core.messages import reference as wording
@@ -120,6 +120,7 @@ def _export(model: schema.Model, baseline: Baseline, strategy: str, *, work: Pat
     """Export the model with one strategy."""
     assert baseline.example is not None, "a model that is exported has an example"
     with recorder.stage(StageName.EXPORT) as outcome:
+        progress.report(text=strategy)
         exported = exporter.export(
             model,
             exporter.Subject(

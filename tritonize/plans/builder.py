@@ -221,7 +221,7 @@ def _build(job: _Job, folder: Path) -> None:
             directory=work,
             deadline_s=request.deadline_s,
             memory_bytes=request.memory_mib << 20 if request.memory_mib else None,
-            on_progress=job.progress,
+            on_progress=lambda each: job.progress(str(each)),
             cancelled=job.cancelled,
         ).value
     except WorkerError as error:

@@ -8,15 +8,18 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Required, TypedDict, TypeVar
 
 from tritonize.core import errors, logs
+from tritonize.core import progress as core_progress
 from tritonize.core.messages import processes as wording
 from tritonize.core.messages import repository
+from tritonize.core.progress import Listener
 from tritonize.process import isolation, loaded_code, preload, processes
+from tritonize.process import progress as progress_file
 from tritonize.process.processes import NO_SPACE_EXIT_CODE, Ended, Process, log_tail
 from tritonize.process.tasks import Request, Result, Task, TaskError
 
@@ -65,7 +68,7 @@ def run_worker(
     deadline_s: float,
     memory_bytes: int | None = None,
     search_path: Sequence[Path] = (),
-    on_progress: Callable[[str], None] | None = None,
+    on_progress: Listener | None = None,
     cancelled: threading.Event | None = None,
 ) -> WorkerResult[Result]:
     """Run the function of a task in a separate process.
@@ -78,7 +81,7 @@ def run_worker(
         memory_bytes: limit on resident memory, at which the worker is ended. The default is nine tenths of the machine's memory,
             so that the kernel does not end other processes first.
         search_path: directories with the user's code, which the worker imports in preference to installed packages.
-        on_progress: called with each line that the worker passes to `tritonize.process.progress.report`.
+        on_progress: called with the progress that the worker reports; by default the listener of this process (`core.progress`).
         cancelled: the worker is ended once this is set; for calls in threads, which do not receive Ctrl-C.
 
     Raises:
@@ -100,7 +103,7 @@ def run_worker(
     except OSError as error:
         raise (errors.full_disk(error.filename) if error.errno == errno.ENOSPC else error) from error
     with worker:
-        ended = _wait_reporting(worker, progress, on_progress, cancelled=cancelled)
+        ended = _wait_reporting(worker, progress, on_progress or core_progress.current(), cancelled=cancelled)
     if not result.exists():
         raise _without_result(ended, log)
     received = _received(result)
@@ -177,21 +180,18 @@ def _received(result: Path) -> _Result:
     return content
 
 
-def _wait_reporting(
-    worker: Process, progress: Path, on_progress: Callable[[str], None] | None, *, cancelled: threading.Event | None
-) -> Ended:
-    """Wait until the worker ends, and call `on_progress` with every line that it reports."""
+def _wait_reporting(worker: Process, progress: Path, on_progress: Listener | None, *, cancelled: threading.Event | None) -> Ended:
+    """Wait until the worker ends, and call `on_progress` with everything that it reports."""
     reported = 0
     while on_progress is not None or cancelled is not None:
         ended = worker.poll()
         if cancelled is not None and cancelled.is_set():
             raise errors.InterruptedRunError.of(repository.INTERRUPTED_WAITING)
-        text = progress.read_text() if progress.exists() else ""
-        lines = text[: text.rfind("\n") + 1].splitlines()
-        if on_progress is not None:
-            for line in lines[reported:]:
-                on_progress(line)
-        reported = len(lines)
+        if on_progress is not None and progress.exists():
+            reports = list(progress_file.read(progress.read_text(encoding="utf-8", errors="replace")))
+            for each in reports[reported:]:
+                on_progress(each)
+            reported = len(reports)
         if ended is not None:
             return ended
         with contextlib.suppress(TimeoutError):

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from tritonize.core import arrays
+from tritonize.core import arrays, progress
 from tritonize.core.arrays import Arrays
 from tritonize.core.artifacts import Finding
 from tritonize.core.errors import InferenceError, ServerError
@@ -69,7 +69,7 @@ def _sent(target: Target, stage: StageName, chosen: Sequence[Requested], *, at_o
     """Send requests over one stream, so many at a time."""
     responses = Responses()
     with target.connect("grpc") as connection:
-        for start in range(0, len(chosen), at_once):
+        for start in progress.counted(range(0, len(chosen), at_once), "stream"):
             _exchange(target, connection, stage, chosen=chosen[start : start + at_once], responses=responses)
     responses.note = f"{len(responses.checks)} responses to {responses.requests} requests"
     return responses

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tritonize.core import arrays, dtypes
+from tritonize.core import arrays, dtypes, progress
 from tritonize.core.arrays import Array, Arrays
 from tritonize.core.artifacts import Check
 from tritonize.core.errors import InferenceError
@@ -40,7 +40,7 @@ _MANY_COMBINATIONS = 10_000
 def send(target: Target, new: NewSamples, transports: Sequence[Transport]) -> Responses:
     """Send new samples over each transport, each transport with samples of its own."""
     responses = Responses()
-    for place, transport in enumerate(transports):
+    for place, transport in enumerate(progress.counted(transports, "transport")):
         with target.connect(transport) as connection:
             if new.golden is not None:
                 own = range(place * target.profile.new, (place + 1) * target.profile.new)

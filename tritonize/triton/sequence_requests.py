@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from tritonize.core import arrays
+from tritonize.core import arrays, progress
 from tritonize.core.arrays import Arrays
 from tritonize.core.errors import InferenceError
 from tritonize.core.messages import sequences as wording
@@ -134,7 +134,7 @@ def _over(target: Target, transport: Transport) -> Responses:
     responses = Responses()
     chosen = target.profile.together(target.golden)
     with target.connect(transport) as connection:
-        for members in chosen:
+        for members in progress.counted(chosen, "sequence"):
             steps = _steps(members, _correlation_id(target, members))
             _send(target, connection, over(transport), steps=steps, responses=responses)
     responses.note = f"{len(responses.checks)} responses in {len(chosen)} sequences"
@@ -173,10 +173,10 @@ def _varied(target: Target) -> Responses:
     responses, every = Responses(), target.profile.together(target.golden)
     chosen = every[: target.profile.again]
     with target.connect(target.any_transport) as connection:
-        for members in chosen:
+        for members in progress.counted(chosen, "sequence", text="repeated"):
             steps = _steps(members, _correlation_id(target, members))
             _send(target, connection, StageName.AGAIN, steps=steps, responses=responses)
-        for members in reversed(chosen):
+        for members in progress.counted(chosen[::-1], "sequence", text="restarted"):
             correlation_id = _correlation_id(target, members)
             begun = itertools.islice(_steps(members, correlation_id), len(members) - 1)
             steps = itertools.chain(begun, _steps(members, correlation_id))

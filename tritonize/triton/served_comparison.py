@@ -5,27 +5,24 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from tritonize.core import arrays
 from tritonize.core.artifacts import Check, Finding, SetAside, Stage
 from tritonize.core.errors import InferenceError
 from tritonize.core.messages import server as wording
+from tritonize.core.recorder import Recorder
 from tritonize.core.results import Verdict
-from tritonize.core.stages import SERVED, TRANSPORTS, StageName, Transport, over
+from tritonize.core.stages import SERVED, TRANSPORTS, StageName, Transport
 from tritonize.triton import (
-    classification,
     config_changes,
     decoupled_requests,
     executions,
-    inference,
-    invariances,
     left_out,
     model_config,
     new_samples,
     reachability,
     remote,
+    sample_requests,
     sequence_requests,
     served_versions,
     server_description,
@@ -73,8 +70,11 @@ class Verification:
         return "not run" if any(each.verdict == "not run" and not each.optional for each in self.stages) else "passed"
 
 
-def verify(target: Target, *, transports: Sequence[Transport] = TRANSPORTS) -> Verification:
+def verify(target: Target, *, transports: Sequence[Transport] = TRANSPORTS, recorder: Recorder | None = None) -> Verification:
     """Send all samples at every batch size over every transport, then variations that must not change outputs, then concurrently.
+
+    Args:
+        recorder: gets every stage when it begins and when it ends.
 
     Raises:
         ServerError: the server cannot be reached or does not serve the model. A mismatch and an error response are results instead.
@@ -85,49 +85,48 @@ def verify(target: Target, *, transports: Sequence[Transport] = TRANSPORTS) -> V
         if refusals.kind(error) is not Refusal.NOT_LOADED:
             raise
         return _not_loaded(target, error)
-    proven, served = target.config, described.config
+    recorder = recorder or Recorder()
+    before, proven, served = len(recorder.stages), target.config, described.config
     target = _as_deployed(target, served)
     asked = served_versions.ask(target)
     findings = [*_description_findings(target, described), *asked.findings]
     checks: list[Check] = []
-    stages = [_unread(each.stage, each.why) for each in described.unread]
+    for each in described.unread:
+        recorder.add(_unread(each.stage, each.why))
     if isinstance(first := _read_counts(target), Unread):
-        stages.append(_unread(StageName.STATISTICS, first.why))
+        recorder.add(_unread(StageName.STATISTICS, first.why))
     served = target.served_config if served is None else served
     if target.golden.samples.sequences:
         requests = sequence_requests.stages(target, transports)
     elif target.golden.samples.requests:
         requests = decoupled_requests.stages(target, transports)
     else:
-        requests = {over(name): functools.partial(_over, target, name) for name in transports}
-        requests[StageName.INVARIANCES] = functools.partial(_invariances, target, served)
-        requests[StageName.CONCURRENT] = functools.partial(_concurrently, target)
-        if target.labels:
-            requests[StageName.CLASSIFICATION] = functools.partial(classification.send, target)
+        requests = sample_requests.stages(target, transports, served)
     if target.new is not None:
         usable = reachability.transports(target.server, transports)
         requests[StageName.NEW_SAMPLES] = functools.partial(new_samples.send, target, target.new, usable)
     for name, send in requests.items():
         if reason := reachability.why_not(target.server, name.transport) or left_out.why(target, name):
-            stages.append(Stage(name=name, verdict="not run", seconds=0.0, note=reason, optional=True))
+            recorder.add(Stage(name=name, verdict="not run", seconds=0.0, note=reason, optional=True))
             continue
-        before = _counts(target)
+        recorder.begin(name)
+        counts = _counts(target)
         started = time.perf_counter()
         responses = send()
         seconds = time.perf_counter() - started
         checks += responses.checks
         findings += responses.findings
-        counted = executions.settled(functools.partial(_counts, target), before, responses.requests or len(responses.checks))
+        counted = executions.settled(functools.partial(_counts, target), counts, responses.requests or len(responses.checks))
         cached = name is not StageName.NEW_SAMPLES and bool(served.get("response_cache", {}).get("enable"))
         why = executions.why_nothing(counted, len(responses.checks), cached=cached)
         if name is StageName.CONCURRENT:
             why = why or executions.why_not_joined(counted, served)
             responses.note = f"{responses.note}; {_in_words(counted)}"
-        stages.append(_stage(name, responses, seconds, nothing=why))
+        recorder.add(_stage(name, responses, seconds, nothing=why))
     return Verification(
         checks=tuple(checks),
         findings=tuple(findings),
-        stages=tuple(stages),
+        stages=tuple(recorder.stages[before:]),
         identity=dict(target.server.identity),
         on_gpu=SERVED if server_description.runs_on_gpu(served) else (),
         set_aside=tuple(_set_aside(target)),
@@ -221,74 +220,4 @@ def _stage(name: StageName, responses: Responses, seconds: float, *, nothing: st
         # Concurrent clients wait at the same time, so the sum of their times exceeds the elapsed time.
         library_seconds=min(seconds, sum(check.seconds for check in checks)),
         note=nothing if good and nothing else responses.note or f"{len(checks)} responses",
-    )
-
-
-def _over(target: Target, transport: Transport) -> Responses:
-    """Send the profile's batches over one transport, and request outputs by name."""
-    responses = Responses()
-    with target.connect(transport) as connection, inference.Comparing() as comparing:
-        send = functools.partial(inference.send, target, connection, over(transport), responses=responses, comparing=comparing)
-        for indices in target.profile.over_a_transport(target.golden):
-            send(indices=indices)
-        for names in target.profile.named_outputs(target.golden):
-            send(indices=(0,), outputs=names)
-    return responses
-
-
-def _invariances(target: Target, served: ModelConfig) -> Responses:
-    """Repeat requests, reorder their samples, add padding, and check that all transports returned the same bits."""
-    responses, golden, profile = Responses(), target.golden, target.profile
-    with target.connect(target.any_transport) as connection, inference.Comparing() as comparing:
-        send = functools.partial(inference.send, target, connection, responses=responses, comparing=comparing)
-        for size in profile.repeated_sizes(golden):
-            for indices in list(arrays.batches(golden.samples, size))[: profile.again]:
-                send(StageName.AGAIN, indices=indices)
-                if len(set(indices)) > 1:
-                    send(StageName.ORDER, indices=indices[::-1])
-        fills = (invariances.copies,) if golden.unpadded else (invariances.zeros, invariances.copies)
-        for fill in fills if profile.padded else ():
-            for index, batch in invariances.padded(golden, fill):
-                inference.send_padded(target, connection, index, batch=batch, responses=responses)
-    differing = list(target.digests.findings())
-    count = len(responses.checks)
-    responses.note = f"{count} responses, {target.digests.compared} repeated requests with identical bits"
-    if differing and (why := _may_differ(target, served)):
-        responses.note = f"{count} responses; {differing[0].what} ({differing[0].where}), as {why}"
-    else:
-        responses.findings += differing
-    return responses
-
-
-def _may_differ(target: Target, served: ModelConfig) -> str:
-    """An acceptable reason for different bits in responses to the same request; empty if there is no such reason."""
-    if target.server.log is None:  # Triton may batch requests of other clients with these
-        return "other clients can cause"
-    if server_description.runs_on_gpu(served) and len(served.get("instance_group", ())) > 1:
-        # Triton sends a request to any free instance, and each group has kernels tuned for its own profile.
-        return "groups of instances with kernels of their own do"
-    return ""
-
-
-def _concurrently(target: Target) -> Responses:
-    """Run clients that send concurrently, each with a different mix of samples and batch sizes."""
-    batches, profile = target.golden.batches(), target.profile
-
-    def send(number: int) -> Responses:
-        responses = Responses()
-        with target.connect(target.any_transport) as connection:
-            until = time.perf_counter() + profile.concurrent_s
-            for turn in range(max(2 * len(batches), profile.turns)):  # strides of 7, so that neighbours send different batches
-                batch = batches[(number + turn * 7) % len(batches)]
-                inference.send(target, connection, StageName.CONCURRENT, indices=batch, responses=responses)
-                if responses.findings or time.perf_counter() > until:
-                    break
-        return responses
-
-    with ThreadPoolExecutor(profile.clients) as pool:
-        clients = list(pool.map(send, range(profile.clients)))
-    return Responses(
-        checks=[check for each in clients for check in each.checks],
-        findings=[finding for each in clients for finding in each.findings],
-        note=f"{profile.clients} clients",
     )

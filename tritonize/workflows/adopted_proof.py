@@ -174,10 +174,7 @@ def _verified(built: Built, server: Running, recorder: Recorder) -> Verification
         tracker=built.tracker,
         labels=classification.read(built.staged.model_directory, built.config),
     )
-    verified = served_comparison.verify(target)
-    for stage in verified.stages:
-        recorder.add(stage)
-    return verified
+    return served_comparison.verify(target, recorder=recorder)
 
 
 def _report(subject: Subject, built: Built, verified: Verification, *, model: schema.Model, recorder: Recorder) -> Report:

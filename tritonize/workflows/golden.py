@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from tritonize.core.connection_options import ConnectionOptions
 from tritonize.core.errors import InferenceError, RepositoryError, UsageError, storage_errors
 from tritonize.core.messages import repository as repository_wording
 from tritonize.core.messages import usage as wording
-from tritonize.core.recorder import Listener, silent
+from tritonize.core.recorder import Listener, Recorder, silent
 from tritonize.core.stages import StageName
 from tritonize.quality import gates, golden_set
 from tritonize.quality.tracker import ErrorTracker
@@ -146,16 +147,18 @@ def verify(request: Request) -> Report:
         raise UsageError.of(wording.GOLDEN_WITHOUT_SERVER, where=str(request.path))
     with temporary.folder() as folder:
         request.on_stage(StageName.GOLDEN_FILE, None)
+        started = time.perf_counter()
         try:
-            return _verify(request, golden_file.read(request.path, folder / "golden"))
+            file = golden_file.read(request.path, folder / "golden")
+            return _verify(request, file, seconds=time.perf_counter() - started)
         finally:
             arrays.release()
 
 
-def _verify(request: Request, file: GoldenFile) -> Report:
+def _verify(request: Request, file: GoldenFile, *, seconds: float) -> Report:
     count, size = file.golden.samples.files.count, file.bytes / 2**20
     note = f"{count} of {file.samples_in_version} samples, {size:.1f} MiB, sound"
-    request.on_stage(StageName.GOLDEN_FILE, Stage(name=StageName.GOLDEN_FILE, verdict="passed", seconds=0.0, note=note))
+    request.on_stage(StageName.GOLDEN_FILE, Stage(name=StageName.GOLDEN_FILE, verdict="passed", seconds=seconds, note=note))
     name = request.model or file.origin.model
     version = file.origin.version if request.version is None else request.version
     config = model_config.parse(file.origin.config, where=f"{request.path}: {golden_file.CONFIG}") | {"name": name}
@@ -176,9 +179,7 @@ def _verify(request: Request, file: GoldenFile) -> Report:
     )
     _require_same_model(target, file, request.path)
     reachability.announce(target, request.on_progress, every_s=request.every_s)
-    verified = served_comparison.verify(target)
-    for stage in verified.stages:
-        request.on_stage(stage.name, stage)
+    verified = served_comparison.verify(target, recorder=Recorder(request.on_stage))
     judgement = gates.judge(tracker, verified.checks, on_gpu=verified.on_gpu)
     blank = Report(
         command="verify", model=name, version=version, verdict="failed", versions=evidence.versions("numpy", "tritonclient")

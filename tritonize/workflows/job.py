@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tritonize.core.artifacts import PublishedVersion, Report, Source
-from tritonize.core.recorder import Listener, Recorder
+from tritonize.core.recorder import Listener, OnModel, Recorder, silent_model
 from tritonize.core.server_choice import ServerChoice
 from tritonize.repository import Run
 from tritonize.spec import schema
@@ -35,8 +35,8 @@ class Options:
     """Command line that repeats the build, for the report."""
     on_published: Callable[[PublishedVersion], None] = lambda _published: None
     """Called with every version directly after it is published; interrupts are delayed until the call returns."""
-    on_model: Callable[[str], None] = lambda _name: None
-    """Called with the name of each model of several that is run, before its first stage."""
+    on_model: OnModel = silent_model
+    """Called with each model of several that is run, before its first stage."""
     on_stage: Listener | None = None
     on_progress: Callable[[str], None] | None = None
     """Called with one line about the progress of a long step, such as installing the server."""

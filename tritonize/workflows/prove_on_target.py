@@ -63,9 +63,7 @@ def verify(job: Job, built: Built) -> Verification:
             config=loaded.config,
             tracker=built.tracker,
         )
-        verified = served_comparison.verify(target)
-        for stage in verified.stages:
-            job.recorder.add(stage)
+        verified = served_comparison.verify(target, recorder=job.recorder)
         _require_unchanged(models, loaded)
         stopping = time.perf_counter()
     seconds = time.perf_counter() - stopping

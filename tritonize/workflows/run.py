@@ -65,11 +65,11 @@ def _each(specification: schema.Spec, models: Sequence[str], options: Options, *
     if len(names) == 1 and (serve or not specification.models[names[0]].ensemble):
         return (_run_model(specification, names[0], options, serve=serve),)
     reports: list[Report] = []
-    for name in ensembles.ordered(specification.models, names):
+    for number, name in enumerate(ensembles.ordered(specification.models, names), 1):
         try:
             why = _why_not_run(specification, name, reports, serve=serve)
             if not why and name not in (options.current or ()):
-                options.on_model(name)
+                options.on_model(name, number, len(names))
             report = _not_run(name, why, serve=serve) if why else _run_model(specification, name, options, serve=serve)
             reports.append(report)
         except TritonizeError as error:

@@ -65,9 +65,7 @@ def _serve_here(job: Job, built: Built) -> Verification:
             tracker=built.tracker,
             labels=classification.read(staged.model_directory, built.config),
         )
-        verified = replace(served_comparison.verify(target), embedded=handle.way == "embedded")
-        for stage in verified.stages:
-            job.recorder.add(stage)
+        verified = replace(served_comparison.verify(target, recorder=job.recorder), embedded=handle.way == "embedded")
         stopping = time.perf_counter()
     seconds = time.perf_counter() - stopping
     job.recorder.add(Stage(name=StageName.SERVER_STOP, verdict="passed", seconds=seconds, library_seconds=seconds))

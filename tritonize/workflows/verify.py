@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,7 +17,7 @@ from tritonize.core.errors import InferenceError, MissingError, RepositoryError,
 from tritonize.core.messages import client as client_wording
 from tritonize.core.messages import repository as wording
 from tritonize.core.messages import steps as step_wording
-from tritonize.core.recorder import Listener, silent
+from tritonize.core.recorder import Listener, OnModel, Recorder, silent, silent_model
 from tritonize.core.stages import TRANSPORTS, StageName
 from tritonize.quality import gates, golden_set, sample_digests
 from tritonize.quality.gates import Judgement
@@ -67,8 +68,8 @@ class Request:
     """Seconds between the starts of two verifications, if they are repeated; only said."""
     on_request: Callable[[], None] | None = None
     """Called for every inference request to a running server."""
-    on_model: Callable[[str], None] = lambda _name: None
-    """Called with the name of each model of several that has evidence, before its first stage."""
+    on_model: OnModel = silent_model
+    """Called with each model of several that has evidence, before its first stage."""
     on_stage: Listener = silent
     on_progress: Callable[[str], None] | None = None
 
@@ -89,9 +90,10 @@ def verify(request: Request) -> tuple[Report, ...]:
         )
     chosen = tuple(request.models or present)
     reports: list[Report] = []
-    for name in chosen:
+    for number, name in enumerate(chosen, 1):
+        begun = functools.partial(request.on_model, name, number, len(chosen)) if len(chosen) > 1 else _silent
         try:
-            reports.append(_verify_model(request if len(chosen) > 1 else replace(request, on_model=lambda _name: None), name))
+            reports.append(_verify_model(request, name, begun))
         except TritonizeError as error:
             if error.code == wording.NO_EVIDENCE.code:
                 version = _version(request, name).version
@@ -104,11 +106,15 @@ def verify(request: Request) -> tuple[Report, ...]:
     return tuple(reports)
 
 
-def _verify_model(request: Request, name: str) -> Report:
+def _silent() -> None:
+    pass
+
+
+def _verify_model(request: Request, name: str, begun: Callable[[], None]) -> Report:
     published = _version(request, name)
     manifest = repository.read_manifest(published.version_directory)
     with temporary.folder() as folder:
-        request.on_model(name)
+        begun()
         request.on_stage(StageName.FILES, None)
         started = time.perf_counter()
         budget = private_copy.BUDGET if request.key is None else private_copy.ALL
@@ -245,9 +251,7 @@ def _served(
         )
         if request.urls:
             reachability.announce(target, request.on_progress, every_s=request.every_s)
-        verified = served_comparison.verify(target)
-        for stage in verified.stages:
-            request.on_stage(stage.name, stage)
+        verified = served_comparison.verify(target, recorder=Recorder(request.on_stage))
         return verified, gates.judge(tracker, verified.checks, on_gpu=verified.on_gpu)
 
 

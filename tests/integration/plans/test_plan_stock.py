@@ -252,7 +252,7 @@ def test_a_disk_that_fills_up_during_serialization_is_an_error(trt, monkeypatch)
 
 
 def test_a_failing_progress_callback_does_not_cancel_the_build(monkeypatch):
-    def refused(_: str) -> None:
+    def refused(**_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(build_plan.progress, "report", refused)

@@ -18,7 +18,8 @@ import pytest
 from tests.support.command import CHECKOUT
 from tests.support.waiting import eventually
 from tests.support.worker_processes import alive, children, marked, package_elsewhere, preloading, work
-from tritonize.core import errors
+from tritonize.core import errors, progress
+from tritonize.core.progress import Progress
 from tritonize.process import processes
 from tritonize.process.tasks import Task, TaskError
 
@@ -275,9 +276,15 @@ class TestWorker:
         assert worker_error("leave", tasks, {"code": 0}).what == "The worker exited with code 0 before it returned a result."
 
     def test_progress(self, tasks: Path) -> None:
-        reported: list[str] = []
+        reported: list[Progress] = []
         work("slow", tasks, on_progress=reported.append)
-        assert reported == ["first", "second", "third"]
+        assert [each.text for each in reported] == ["first", "second", "third"]
+
+    def test_progress_reaches_the_listener_of_the_process(self, tasks: Path) -> None:
+        reported: list[Progress] = []
+        with progress.listening(reported.append):
+            work("slow", tasks)
+        assert [each.text for each in reported] == ["first", "second", "third"]
 
     def test_search_path_comes_after_the_standard_library(self, tasks: Path, tmp_path: Path) -> None:
         code = tmp_path / "user code"

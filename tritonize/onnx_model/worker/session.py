@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from tritonize.core import arrays, sequence_states
+from tritonize.core import arrays, progress, sequence_states
 from tritonize.core.arrays import Array, Arrays
 from tritonize.core.artifacts import SampleSet, TensorFiles
 from tritonize.core.errors import ExportError, UsageError
@@ -33,7 +33,7 @@ def run(request: RunRequest) -> RunResult:
         opened = session(request.path, request.libraries)
     samples = _rolled_out(opened, request, watch) if request.roll_out else request.samples
     outputs, seconds = [], []
-    for position, indices in enumerate(request.batches):
+    for position, indices in enumerate(progress.counted(request.batches, "batch")):
         batch = arrays.stack(samples.files, indices)
         before = watch.seconds
         with watch.library():

@@ -13,14 +13,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from tritonize.core import dtypes
+from tritonize.core import dtypes, progress
 from tritonize.core.artifacts import TensorSpec
 from tritonize.core.errors import ExportError, MissingError, UsageError
 from tritonize.core.messages import plans as wording
 from tritonize.plans import gpu
 from tritonize.plans.tasks import PlanBuildRequest, PlanBuildResult, VersionRequest
 from tritonize.plans.worker import builder_config, import_trt, serialization, timing_cache, trt_network
-from tritonize.process import progress
 
 if TYPE_CHECKING:
     from tritonize.backends.plans.bindings import Builder, BuilderConfig, BuildLog, Tensor, TensorRT
@@ -49,12 +48,12 @@ def build(request: PlanBuildRequest) -> PlanBuildResult:
         logger = _logger(trt, file, request.onnx.parent, noise=noise)
         builder = _builder(trt, logger)
         _load_plugins(trt, builder, logger, libraries=request.settings.plugins)
-        progress.report("parse the network")
+        progress.report(text="parse the network")
         network = trt_network.parse(trt, builder, logger, request=request)
         inputs = _tensors(network.get_input(index) for index in range(network.num_inputs))
         outputs = _tensors(network.get_output(index) for index in range(network.num_outputs))
         config = builder_config.configure(trt, builder, network, request=request)
-        progress.report("build the optimal plan")
+        progress.report(text="build the optimal plan")
         monitor = _monitor(trt)
         if monitor is not None:
             config.progress_monitor = monitor
@@ -173,7 +172,7 @@ def _monitor(trt: TensorRT) -> object | None:
         def step_complete(self, name: str, step: int) -> bool:
             if name in self._outermost:
                 with contextlib.suppress(OSError):  # an exception in this method cancels the build
-                    progress.report(f"build the optimal plan, step {step + 1} of {self._outermost[name]}")
+                    progress.report(done=step, total=self._outermost[name], unit="step", text="build the optimal plan")
             return True
 
     return Monitor()

@@ -14,7 +14,7 @@ from typing import TextIO
 
 from tritonize.backends.plans import cuda, runner
 from tritonize.backends.plans.bindings import TensorRT
-from tritonize.core import arrays
+from tritonize.core import arrays, progress
 from tritonize.core.arrays import Arrays
 from tritonize.core.artifacts import TensorFiles
 from tritonize.core.errors import MissingError, PlanError
@@ -22,7 +22,6 @@ from tritonize.core.messages import plans as wording
 from tritonize.plans import gpu
 from tritonize.plans.tasks import EngineRequest, EngineResult
 from tritonize.plans.worker import import_trt
-from tritonize.process import progress
 
 JSON, ONELINE = "layers.json", "layers.txt"
 
@@ -52,7 +51,7 @@ def run(request: EngineRequest) -> EngineResult:
 
 def _run(request: EngineRequest, trt: TensorRT, device: cuda.Device, *, log: TextIO) -> EngineResult:
     began = time.perf_counter()
-    progress.report("load the plan")
+    progress.report(text="load the plan")
     engine = runner.Engine(
         trt,
         device,
@@ -93,7 +92,7 @@ def _outputs(
         context = engine.context(profile, stream)
         described = False
         for position, batch in members:
-            progress.report(f"profile {profile}: batch {position + 1} of {len(numbered)}")
+            progress.report(done=position, total=len(numbered), unit="batch", text=f"profile {profile}")
             inputs = _engine_inputs(arrays.stack(request.samples.files, batch.samples))
             started = time.perf_counter()
             outputs = context.run(inputs)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tritonize.core import arrays
+from tritonize.core import arrays, progress
 from tritonize.core.arrays import Arrays
 from tritonize.core.artifacts import TensorFiles
 from tritonize.core.errors import ExportError
@@ -35,7 +35,7 @@ def run(model: LoadedModel, request: ReferenceRequest, outputs: TensorFiles, *, 
     A server puts requests of several clients into one batch, so an edge case also runs in a batch with the first sample.
     """
     unusable = {}
-    for index, name in request.samples.edges.items():
+    for index, name in progress.counted(list(request.samples.edges.items()), "edge case"):
         try:
             with watch.library():
                 found = model.run(arrays.load(request.samples.files, index))

@@ -13,7 +13,7 @@ from typing import Any, NoReturn, TypeVar  # Any: what a user's function returns
 
 import numpy as np
 
-from tritonize.core import arrays, texts
+from tritonize.core import arrays, progress, texts
 from tritonize.core.arrays import Array, Arrays
 from tritonize.core.artifacts import TensorFiles, TensorSpec
 from tritonize.core.errors import ExportError, UsageError
@@ -40,7 +40,7 @@ def call(request: StepRequest) -> StepResult:
         return _every_response(step, request, watch)
     outputs = TensorFiles(directory=request.directory / "expected", tensors=request.outputs, count=0)
     unusable: dict[str, str] = {}
-    for index in range(request.samples.files.count):
+    for index in progress.counted(range(request.samples.files.count), "sample"):
         edge = request.samples.edges.get(index)
         try:
             found = step.run((index,))
@@ -55,7 +55,7 @@ def call(request: StepRequest) -> StepResult:
         arrays.save(outputs, outputs.count, found)
         outputs = replace(outputs, count=outputs.count + 1)
     batched = TensorFiles(directory=request.directory / "batched", tensors=request.outputs, count=len(request.batches))
-    for position, batch in enumerate(request.batches):
+    for position, batch in enumerate(progress.counted(request.batches, "batch")):
         arrays.save(batched, position, step.run(batch))
     first, again = arrays.load(outputs, 0), step.run((0,))
     if varying := [name for name in first if arrays.bits(first[name]).tobytes() != arrays.bits(again[name]).tobytes()]:
@@ -71,7 +71,7 @@ def _every_response(step: _Step, request: StepRequest, watch: Stopwatch) -> Step
     edges: dict[int, str] = {}
     unusable: dict[str, str] = {}
     starts: list[int] = []
-    for index in range(samples.files.count):
+    for index in progress.counted(range(samples.files.count), "sample"):
         edge = samples.edges.get(index)
         try:
             found = step.responses(index)

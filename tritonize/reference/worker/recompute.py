@@ -14,12 +14,11 @@ from typing import Any  # Any: torch.library is untyped
 
 import torch
 
-from tritonize.core import arrays, dtypes, sequence_states
+from tritonize.core import arrays, dtypes, progress, sequence_states
 from tritonize.core.arrays import Arrays
 from tritonize.core.artifacts import SampleSet, TensorFiles
 from tritonize.core.errors import ExportError
 from tritonize.core.messages import quality as wording
-from tritonize.process import progress
 from tritonize.process.stopwatch import Stopwatch
 from tritonize.reference.tasks import Precision, Recomputed, RecomputeRequest
 from tritonize.source.worker import widening
@@ -71,8 +70,7 @@ def run(
     without: dict[str, str] = {}
     carrier = sequence_states.Carrier(samples.sequences)  # the state in this precision, not the one in the samples
     with convolution_in_slabs():
-        for position, indices in enumerate(batches):
-            progress.report(f"PyTorch in {dtype}, sample {position + 1} of {len(batches)}")
+        for position, indices in enumerate(progress.counted(batches, "sample", text=dtype)):
             batch = _cast(carrier.into(indices[0], arrays.stack(samples.files, indices)), dtype)
             with watch.library():
                 outputs = model.run(batch)

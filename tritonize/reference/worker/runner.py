@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tritonize.core import arrays, dtypes
+from tritonize.core import arrays, dtypes, progress
 from tritonize.core.arrays import Arrays
 from tritonize.core.artifacts import SampleSet, TensorFiles, TensorSpec
 from tritonize.core.errors import ExportError, UsageError
@@ -152,7 +152,7 @@ def _run(
         like: outputs with the expected names and types; those of the first batch if it is `None`.
     """
     files = TensorFiles(directory=directory, tensors=like.tensors if like else (), count=len(batches))
-    for position, indices in enumerate(batches):
+    for position, indices in enumerate(progress.counted(batches, "batch" if like else "sample")):
         batch = arrays.stack(samples.files, indices)
         with watch.library():
             outputs = _run_batch(model, batch, len(indices))

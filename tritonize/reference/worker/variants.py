@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from tritonize.core import arrays
+from tritonize.core import arrays, progress
 from tritonize.core.arrays import Arrays
 from tritonize.core.artifacts import TensorFiles
 from tritonize.core.errors import TritonizeError
@@ -94,7 +94,7 @@ def _variant(
     started = time.perf_counter()
     files = replace(files, count=0)
     try:
-        for index in indices:
+        for index in progress.counted(indices, "sample", text=cause):
             arrays.save(files, files.count, _require_same_outputs(run(index), files))
             files = replace(files, count=files.count + 1)
             if time.perf_counter() - started > seconds:

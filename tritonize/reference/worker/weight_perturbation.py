@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from tritonize.core import arrays
+from tritonize.core import arrays, progress
 from tritonize.core.arrays import Arrays
 from tritonize.core.artifacts import TensorFiles
 from tritonize.source.worker import widening
@@ -34,7 +34,7 @@ def measure(module: torch.nn.Module, run: Callable[[int], Arrays], reference: Te
     originals = [weight.clone() for weight in weights]
     generator = torch.Generator().manual_seed(0)
     moved = [dict[str, float]() for _ in range(reference.count)]
-    for _ in range(_DRAWS):
+    for _ in progress.counted(range(_DRAWS), "draw", text="rounded weights"):
         with torch.no_grad():
             for weight, original in zip(weights, originals, strict=True):
                 noise = torch.rand(original.shape, generator=generator, dtype=torch.float64) * 2 - 1

@@ -9,7 +9,7 @@ from typing import Any  # Any: the user's function
 
 import numpy as np
 
-from tritonize.core import arrays, named_arrays, names
+from tritonize.core import arrays, named_arrays, names, progress
 from tritonize.core.arrays import Arrays
 from tritonize.core.artifacts import TensorSpec
 from tritonize.core.errors import UsageError
@@ -27,7 +27,7 @@ def draw(request: DrawRequest) -> DrawResult:
     request.directory.mkdir(parents=True, exist_ok=True)
     first: tuple[TensorSpec, ...] = ()
     varying: set[str] = set()
-    for index in range(request.count):
+    for index in progress.counted(range(request.count), "sample"):
         item = _sample(function, request, index)
         tensors = tuple(arrays.spec_of(name, array) for name, array in item.items())
         first = first or tensors
