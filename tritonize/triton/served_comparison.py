@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tritonize.core.artifacts import Check, Finding, SetAside, Stage
@@ -96,16 +96,7 @@ def verify(target: Target, *, transports: Sequence[Transport] = TRANSPORTS, reco
     if isinstance(first := _read_counts(target), Unread):
         recorder.add(_unread(StageName.STATISTICS, first.why))
     served = target.served_config if served is None else served
-    if target.golden.samples.sequences:
-        requests = sequence_requests.stages(target, transports)
-    elif target.golden.samples.requests:
-        requests = decoupled_requests.stages(target, transports)
-    else:
-        requests = sample_requests.stages(target, transports, served)
-    if target.new is not None:
-        usable = reachability.transports(target.server, transports)
-        requests[StageName.NEW_SAMPLES] = functools.partial(new_samples.send, target, target.new, usable)
-    for name, send in requests.items():
+    for name, send in _requests(target, transports, served).items():
         if reason := reachability.why_not(target.server, name.transport) or left_out.why(target, name):
             recorder.add(Stage(name=name, verdict="not run", seconds=0.0, note=reason, optional=True))
             continue
@@ -132,6 +123,20 @@ def verify(target: Target, *, transports: Sequence[Transport] = TRANSPORTS, reco
         set_aside=tuple(_set_aside(target)),
         notes=tuple(_notes(target, asked, proven=proven)),
     )
+
+
+def _requests(target: Target, transports: Sequence[Transport], served: ModelConfig) -> dict[StageName, Callable[[], Responses]]:
+    """The stages that send requests, in their order."""
+    if target.golden.samples.sequences:
+        requests = sequence_requests.stages(target, transports)
+    elif target.golden.samples.requests:
+        requests = decoupled_requests.stages(target, transports)
+    else:
+        requests = sample_requests.stages(target, transports, served)
+    if target.new is not None:
+        usable = reachability.transports(target.server, transports)
+        requests[StageName.NEW_SAMPLES] = functools.partial(new_samples.send, target, target.new, usable)
+    return requests
 
 
 def _not_loaded(target: Target, error: InferenceError) -> Verification:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -69,7 +68,7 @@ class Request:
     on_request: Callable[[], None] | None = None
     """Called for every inference request to a running server."""
     on_model: OnModel = silent_model
-    """Called with each model of several that has evidence, before its first stage."""
+    """Called with each model of several, before its first stage."""
     on_stage: Listener = silent
     on_progress: Callable[[str], None] | None = None
 
@@ -91,9 +90,10 @@ def verify(request: Request) -> tuple[Report, ...]:
     chosen = tuple(request.models or present)
     reports: list[Report] = []
     for number, name in enumerate(chosen, 1):
-        begun = functools.partial(request.on_model, name, number, len(chosen)) if len(chosen) > 1 else _silent
+        if len(chosen) > 1:
+            request.on_model(name, number, len(chosen))
         try:
-            reports.append(_verify_model(request, name, begun))
+            reports.append(_verify_model(request, name))
         except TritonizeError as error:
             if error.code == wording.NO_EVIDENCE.code:
                 version = _version(request, name).version
@@ -106,15 +106,10 @@ def verify(request: Request) -> tuple[Report, ...]:
     return tuple(reports)
 
 
-def _silent() -> None:
-    pass
-
-
-def _verify_model(request: Request, name: str, begun: Callable[[], None]) -> Report:
+def _verify_model(request: Request, name: str) -> Report:
     published = _version(request, name)
     manifest = repository.read_manifest(published.version_directory)
     with temporary.folder() as folder:
-        begun()
         request.on_stage(StageName.FILES, None)
         started = time.perf_counter()
         budget = private_copy.BUDGET if request.key is None else private_copy.ALL
