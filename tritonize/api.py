@@ -37,6 +37,7 @@ def run(
     drop_config_fields: bool = False,
     allow_unproven: bool = False,
     plans: Sequence[Path | str] = (),
+    quick: bool = False,
     force: bool = False,
     server: str | Sequence[str] = "auto",
     server_repository: Path | str | None = None,
@@ -53,6 +54,7 @@ def run(
         drop_config_fields: replace it even if it was written by hand and has fields that the new one lacks.
         allow_unproven: publish a version although a required check could not run on this machine.
         plans: folders with TensorRT plans that other machines built from a `tritonize plan request`; no plan is built then.
+        quick: leave out float64, edge cases, NaN inputs and most requests; the verdict is then `passed quick`.
         force: run models that are up to date too.
         server: `embedded`, `binary`, `docker` or `auto`, which starts a server in that way; or the addresses of a running Triton,
             on which the versions are then proven.
@@ -75,6 +77,7 @@ def run(
             drop_config_fields=drop_config_fields,
             allow_unproven=allow_unproven,
             plans=tuple(local(each) for each in plans),
+            quick=quick,
             force=force,
             server=_server(server, server_repository, connection),
         )
@@ -87,14 +90,20 @@ def _server(server: str | Sequence[str], shared: Path | str | None, connection: 
 
 
 def build(
-    specification: Spec | Path | str | Any, *, models: Sequence[str] = (), plans: Sequence[Path | str] = (), **description: Any
+    specification: Spec | Path | str | Any,
+    *,
+    models: Sequence[str] = (),
+    plans: Sequence[Path | str] = (),
+    quick: bool = False,
+    **description: Any,
 ) -> tuple[Report, ...]:
     """Export models, compare them with PyTorch in ONNX Runtime and stage the versions, without a server and without publishing.
 
     Arguments, return value and errors are as in `run`.
     """
     with _prepared(specification, description) as prepared:
-        return run_workflow.build(prepared, models=models, options=job_workflow.Options(plans=tuple(local(each) for each in plans)))
+        options = job_workflow.Options(plans=tuple(local(each) for each in plans), quick=quick)
+        return run_workflow.build(prepared, models=models, options=options)
 
 
 def compare_models(expected: Model, found: Model, *, tolerance: Tolerance | None = None) -> Report:

@@ -8,7 +8,7 @@ import typer
 
 from tritonize.cli.display import display, finish
 from tritonize.cli.limits import RUN_S, Deadline, limited
-from tritonize.cli.run import Inputs, MaxBatch, NoBatch
+from tritonize.cli.model_options import Inputs, MaxBatch, NoBatch
 
 
 def check(

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
+from tritonize.cli.model_options import Described
 from tritonize.core import names
 from tritonize.core.errors import UsageError
 from tritonize.core.local_paths import local
@@ -22,29 +23,13 @@ from tritonize.spec import rules, schema
 _FORM = "NAME:TYPE:SHAPE, such as INPUT__0:fp32:1x1x160x176x176"
 
 
-_OF_A_MODEL = ("inputs", "sample_function", "texts", "outputs", "name", "max_batch_size", "no_batch", "opset", "no_simplify")
-
-
 @dataclass(frozen=True, kw_only=True)
-class ModelFlags:
-    """The flags that describe a model; `None` or `False` for a missing flag."""
+class ModelFlags(Described):
+    """The flags that describe a model, with its source; `None` or `False` for a missing flag."""
 
     source: str
-    inputs: Sequence[str] | None = None
-    sample_function: str | None = None
     sample_files: Sequence[str] | None = None
-    texts: Sequence[str] | None = None
-    outputs: Sequence[str] | None = None
-    name: str | None = None
     repository: Path | None = None
-    max_batch_size: int | None = None
-    no_batch: bool = False
-    opset: int | None = None
-    no_simplify: bool = False
-
-    def describing(self) -> list[str]:
-        """The given flags that have a counterpart in a spec, as the user types them."""
-        return [f"--{name.rstrip('s').replace('_', '-')}" for name in _OF_A_MODEL if getattr(self, name)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +41,7 @@ class RunFlags(ModelFlags):
     drop_config_fields: bool = False
     allow_unproven: bool = False
     plans: Sequence[Path] | None = None
+    quick: bool = False
     force: bool = False
     address: str | None = None
     """Of a remote repository, to which the versions are published."""

@@ -66,7 +66,7 @@ def _line(version: VersionLine) -> str:
     created = (version.created or "")[:16].replace("T", " ")
     evidence = f" + {size(version.evidence_bytes)}" if version.evidence_bytes else ""
     return (
-        f"  {version.version:>5}  {served:<6}  {verdict:<11}  {created:<16}  {version.backend or '':<12}  "
+        f"  {version.version:>5}  {served:<6}  {verdict:<12}  {created:<16}  {version.backend or '':<12}  "
         f"{size(version.bytes)}{evidence}"
     ).rstrip()
 

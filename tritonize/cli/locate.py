@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tritonize.cli.display import display
-from tritonize.cli.run import Inputs, Models, NoBatch
+from tritonize.cli.model_options import Inputs, NoBatch
+from tritonize.cli.run import Models
 from tritonize.cli.terminal import say
 from tritonize.core.errors import EXIT_DIFFERS, UnprovenError
 from tritonize.core.local_paths import local

@@ -10,8 +10,14 @@ from typing import Any
 Command = Callable[..., None]
 
 
-def with_options(name: str, make: Callable[..., Any]) -> Callable[[Command], Command]:
-    """Add the parameters of `make` to a command's options. What `make` returns is the command's parameter `name`."""
+def with_options(name: str, make: Callable[..., Any], *, in_place: bool = False) -> Callable[[Command], Command]:
+    """Add the parameters of `make` to a command's options. What `make` returns is the command's parameter `name`.
+
+    Args:
+        name: the parameter.
+        make: makes its value.
+        in_place: list the options where the parameter stands, and not last.
+    """
     added = inspect.signature(make, eval_str=True).parameters
 
     def decorate(command: Command) -> Command:
@@ -22,10 +28,11 @@ def with_options(name: str, make: Callable[..., Any]) -> Callable[[Command], Com
             made = make(**{each: values.pop(each) for each in added})
             command(**values, **{name: made})
 
-        kept = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own.parameters.values() if each.name != name]
-        extra = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in added.values()]
-        run.__signature__ = own.replace(parameters=[*kept, *extra])  # type: ignore[attr-defined] # typeshed lacks it
-        run.__annotations__ = {each.name: each.annotation for each in (*kept, *extra)}
+        place = list(own.parameters).index(name) if in_place else len(own.parameters)
+        kept = [each for each in own.parameters.values() if each.name != name]
+        every = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in (*kept[:place], *added.values(), *kept[place:])]
+        run.__signature__ = own.replace(parameters=every)  # type: ignore[attr-defined] # typeshed lacks it
+        run.__annotations__ = {each.name: each.annotation for each in every}
         return run
 
     return decorate

@@ -101,6 +101,11 @@ def _print(change: Change, *, json: bool) -> None:
 
 
 def _lines(change: Change) -> Iterator[str]:
+    yield from _served(change)
+    yield from (f"  {note}" for note in change.notes)
+
+
+def _served(change: Change) -> Iterator[str]:
     before, after = (", ".join(map(str, each)) or "none" for each in (change.before, change.after))
     if not change.changed:
         yield f"{change.model}: nothing to change; served: {after}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -79,3 +80,5 @@ def _outcomes(done: Sequence[Pushed]) -> Iterator[str]:
     for each in done:
         versions = f"version{'s' if len(each.versions) > 1 else ''} {', '.join(map(str, each.versions))}"
         yield f"{each.model} {versions}: {each.outcome}"
+        for note in each.notes:
+            yield from wrap(f"  {note}", WIDTH, subsequent_indent="  ", break_on_hyphens=False)

@@ -14,6 +14,7 @@ from tritonize.cli import build_command, given_spec
 from tritonize.cli.connection import with_connection
 from tritonize.cli.display import display, finish
 from tritonize.cli.limits import RUN_S, Deadline, limited
+from tritonize.cli.model_options import Described, with_model
 from tritonize.cli.servers import AnyServer, Shared
 from tritonize.core.connection_options import ConnectionOptions
 from tritonize.core.local_paths import is_address, local
@@ -28,27 +29,6 @@ if TYPE_CHECKING:
 Source = Annotated[
     str, typer.Argument(metavar="SOURCE", help="A spec (.yaml), a .pt, .pt2 or .onnx file, or package.module:factory.")
 ]
-Inputs = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--input",
-        "-i",
-        metavar="NAME:TYPE:SHAPE",
-        help="An input, such as INPUT__0:fp32:1x1x160x176x176; the first size is the batch.",
-    ),
-]
-SampleFunction = Annotated[
-    str | None,
-    typer.Option(
-        metavar="MODULE:FUNCTION", help="A function that creates samples: called with 0, 1, …, it returns a dictionary of inputs."
-    ),
-]
-Texts = Annotated[
-    list[str] | None,
-    typer.Option("--text", metavar="NAME=TEXT", help="A text for a text input; NAME=@FILE for one text per line."),
-]
-Outputs = Annotated[list[str] | None, typer.Option("--output", "-o", metavar="NAME", help="Name of an output, in order.")]
-Name = Annotated[str | None, typer.Option(metavar="NAME", help="Name of the model; default: the file's name.")]
 Repository = Annotated[
     Path | None,
     typer.Option(parser=local, metavar="FOLDER", help="The model repository; default: model_repository, or the spec's."),
@@ -60,10 +40,6 @@ AnyRepository = Annotated[
         help="The model repository, or an address such as s3://bucket/models; default: model_repository, or the spec's.",
     ),
 ]
-MaxBatch = Annotated[int | None, typer.Option(min=1, metavar="N", help="Largest batch that Triton may form; default: 2.")]
-NoBatch = Annotated[bool, typer.Option("--no-batch", help="The first axis is not a batch: max_batch_size 0.")]
-Opset = Annotated[int | None, typer.Option(metavar="N", help="ONNX opset; default: 18.")]
-NoSimplify = Annotated[bool, typer.Option("--no-simplify", help="Do not run onnxslim.")]
 Models = Annotated[list[str] | None, typer.Option("--model", "-m", metavar="NAME", help="Only these models of the spec.")]
 ReplaceConfig = Annotated[bool, typer.Option("--replace-config", help="Replace a published config.pbtxt that differs.")]
 DropConfigFields = Annotated[
@@ -72,6 +48,10 @@ DropConfigFields = Annotated[
 ]
 AllowUnproven = Annotated[
     bool, typer.Option("--allow-unproven", help="Publish although a required check could not run here (exit code 3).")
+]
+Quick = Annotated[
+    bool,
+    typer.Option("--quick", help="Leave out float64, edge cases and most requests. The verdict says so: it is no full proof."),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Run models that are up to date too.")]
 SampleFiles = Annotated[
@@ -92,25 +72,19 @@ TORCH_FILES = (".pt", ".pth", ".pt2", ".ts", ".jit", ".torchscript")
 
 
 @with_connection
+@with_model
 def run(
     source: Source,
-    inputs: Inputs = None,
-    sample_function: SampleFunction = None,
     *,
-    texts: Texts = None,
-    outputs: Outputs = None,
-    name: Name = None,
+    described: Described,
     repository: AnyRepository = None,
-    max_batch_size: MaxBatch = None,
-    no_batch: NoBatch = False,
-    opset: Opset = None,
-    no_simplify: NoSimplify = False,
     models: Models = None,
     replace_config: ReplaceConfig = False,
     drop_config_fields: DropConfigFields = False,
     allow_unproven: AllowUnproven = False,
     plans: Plans = None,
     sample_files: SampleFiles = None,
+    quick: Quick = False,
     force: Force = False,
     server: AnyServer = None,
     server_repository: Shared = None,
@@ -128,23 +102,16 @@ def run(
 
     given = RunFlags(
         source=source,
-        inputs=inputs,
-        sample_function=sample_function,
-        texts=texts,
-        outputs=outputs,
-        name=name,
+        **vars(described),
         repository=None if repository is None or is_address(repository) else Path(repository),
         address=repository if repository is not None and is_address(repository) else None,
-        max_batch_size=max_batch_size,
-        no_batch=no_batch,
-        opset=opset,
-        no_simplify=no_simplify,
         models=models,
         replace_config=replace_config,
         drop_config_fields=drop_config_fields,
         allow_unproven=allow_unproven,
         plans=plans,
         sample_files=sample_files,
+        quick=quick,
         force=force,
         server=chosen(server or [AUTO], shared=server_repository, connection=connection),
         seconds=seconds,
@@ -153,23 +120,17 @@ def run(
     _work("run", given)
 
 
+@with_model
 def build(
     source: Source,
-    inputs: Inputs = None,
-    sample_function: SampleFunction = None,
     *,
-    texts: Texts = None,
-    outputs: Outputs = None,
-    name: Name = None,
+    described: Described,
     repository: Repository = None,
-    max_batch_size: MaxBatch = None,
-    no_batch: NoBatch = False,
-    opset: Opset = None,
-    no_simplify: NoSimplify = False,
     models: Models = None,
     replace_config: ReplaceConfig = False,
     plans: Plans = None,
     sample_files: SampleFiles = None,
+    quick: Quick = False,
     seconds: Deadline = RUN_S,
     json: Json = False,
 ) -> None:
@@ -180,20 +141,13 @@ def build(
         "build",
         RunFlags(
             source=source,
-            inputs=inputs,
-            sample_function=sample_function,
-            texts=texts,
-            outputs=outputs,
-            name=name,
+            **vars(described),
             repository=repository,
-            max_batch_size=max_batch_size,
-            no_batch=no_batch,
-            opset=opset,
-            no_simplify=no_simplify,
             models=models,
             replace_config=replace_config,
             plans=plans,
             sample_files=sample_files,
+            quick=quick,
             seconds=seconds,
             json=json,
         ),
@@ -231,7 +185,7 @@ def _up_to_date(specification: Spec, flags: RunFlags) -> dict[str, Report]:
         return {}
     from tritonize.workflows import up_to_date
 
-    return up_to_date.reports(specification, names, replace_config=flags.replace_config)
+    return up_to_date.reports(specification, names, replace_config=flags.replace_config, quick=flags.quick)
 
 
 def _has_torch_files(models: Iterable[Model]) -> bool:
@@ -256,6 +210,7 @@ def _run(command: str, specification: Spec, flags: RunFlags, *, current: Mapping
             drop_config_fields=flags.drop_config_fields,
             allow_unproven=flags.allow_unproven,
             plans=tuple(flags.plans or ()),
+            quick=flags.quick,
             force=flags.force or not flags.server.is_own,
             server=flags.server,
             current=current,

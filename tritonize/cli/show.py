@@ -53,7 +53,10 @@ def _lines(shown: Shown) -> Iterator[str]:
         yield _row("config", shown.config)
         yield _row("files", f"{size(line.bytes)} in {shown.location}")
         return
-    yield _row("verdict", f"{line.verdict}, proven on {line.created or 'an unknown date'}")
+    word = "compared" if line.verdict == "passed quick" else "proven"
+    yield _row("verdict", f"{line.verdict}, {word} on {line.created or 'an unknown date'}")
+    if left_out := _of(known, "quick").get("left_out"):
+        yield _row("left out", f"{', '.join(map(str, left_out))} (a quick run)")
     if text := _of(known, "reference").get("text"):
         yield _row("reference", str(text))
     yield from _source(known)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from tritonize.core.artifacts import Report
 from tritonize.core.messages import verdict as wording
-from tritonize.core.results import DRAWN, Gate, Verdict
+from tritonize.core.results import DRAWN, PASSED, PROVEN, Gate, Verdict
 from tritonize.core.stages import StageName, heading
 
 
@@ -53,6 +53,9 @@ def conclude(report: Report) -> Conclusion:
         sentence = wording.NOT_RUN.text(what=f"{name}: {note}" if note else name)
     elif report.verdict == "not proven":
         sentence = report.notes[0] if report.notes else wording.NOTHING_COMPARED.text()
+    elif report.verdict == "passed quick":
+        left_out = ", ".join(report.details["quick"]["left_out"])
+        sentence = wording.PASSED_QUICK.text(comparisons=counted(len(report.checks), "comparison"), left_out=left_out)
     elif report.verdict == "passed here":
         fields = ", ".join(each["field"] for each in report.details.get("set_aside", ()))
         sentence = wording.PASSED_HERE.text(comparisons=counted(len(report.checks), "comparison"), fields=fields)
@@ -60,8 +63,10 @@ def conclude(report: Report) -> Conclusion:
         sentence = wording.ALL_WITHIN.text(comparisons=counted(len(report.checks), "comparison"))
     else:
         sentence = wording.NOTHING_COMPARED.text()
-    if report.verdict in ("passed", "passed here") and (unreferenced := _unreferenced(report)):
+    if report.verdict in PASSED and (unreferenced := _unreferenced(report)):
         sentence = f"{sentence}; {unreferenced}"
+    if report.verdict in PROVEN and "quick" in report.details:
+        sentence = f"{sentence}; {wording.BY_QUICK_RUN.text()}"
     return Conclusion(
         verdict=report.verdict,
         comparisons=len(report.checks),

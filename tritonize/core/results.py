@@ -7,8 +7,13 @@ from typing import Literal
 
 from tritonize.core.stages import StageName
 
-Verdict = Literal["passed", "failed", "not run", "not proven", "passed here"]
-"""*Passed here* is only the verdict of a report: all that this machine can run passed, and the rest is for the declared target."""
+Verdict = Literal["passed", "failed", "not run", "not proven", "passed here", "passed quick"]
+"""*Passed here* and *passed quick* are only verdicts of a report. *Passed here*: all that this machine can run passed, and the rest
+is for the declared target. *Passed quick*: the comparisons of a quick run passed, which leaves out a part of the proof."""
+PASSED: tuple[Verdict, ...] = ("passed", "passed here", "passed quick")
+"""The verdicts with which a version is published."""
+PROVEN: tuple[Verdict, ...] = ("passed", "passed here")
+"""The verdicts of a full proof."""
 
 DRAWN = "drawn"
 """The group of all samples except the edge cases."""
@@ -24,6 +29,11 @@ elements above 0 or above 0.5; the channel axis follows the batch axis, and an o
 `segmentation`: the class of an element is its highest channel; channel axis as for masks. `labels`: integers, the class of each
 element. `detections`: rows of box corners, score and class number, in any order.
 """
+
+
+def in_words(verdict: Verdict) -> str:
+    """The verdict as people read it."""
+    return "passed (quick)" if verdict == "passed quick" else verdict
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,7 @@
-"""The golden set of a version: samples with PyTorch's outputs, so that the version can be verified without torch and the source."""
+"""The golden set of a version: samples with PyTorch's outputs, so that the version can be verified without torch and the source.
+
+Longer than 300 lines: a set and the format that it is stored in are one thing.
+"""
 
 from __future__ import annotations
 
@@ -70,10 +73,19 @@ class GoldenSet:
     required: bool = False
     """If true, verification fails without a float64 reference."""
     floors: tuple[NoiseFloor, ...] = ()
+    quick: bool = False
+    """Whether a quick run compares with it, which takes fewer batches. It is not stored: a later verification takes all."""
 
     def batches(self) -> list[Batch]:
-        """Return batches with every sample at every batch size up to `max_batch_size`."""
-        return arrays.all_batches(self.samples, self.max_batch_size)
+        """Return batches with every sample at every batch size up to `max_batch_size`; in a quick run at the largest size.
+
+        One sample then comes alone too, and each sample that can only come alone.
+        """
+        every = arrays.all_batches(self.samples, self.max_batch_size)
+        if not self.quick or self.samples.together or self.max_batch_size < 2:
+            return every
+        alone = {0, *self.samples.edges}
+        return [batch for batch in every if len(batch) == self.max_batch_size or (len(batch) == 1 and batch[0] in alone)]
 
     def expected_outputs(self, batch: Batch) -> Arrays:
         """Return the expected outputs of a batch: the outputs of its single samples, joined."""

@@ -126,10 +126,11 @@ def _golden(model: schema.Model, drawn: SampleSet, computed: Computed, *, work: 
         expected=outputs,
         max_batch_size=model.max_batch_size,
         required=model.quality.float64 == "required",
+        quick=model.quality.quick,
         rules=gates.rules(model, drawn, outputs),
     )
     if model.quality.float64 == "off":
-        return replace(golden, why_not="the spec sets quality.float64: off")
+        return replace(golden, why_not="a quick run" if model.quality.quick else "the spec sets quality.float64: off")
     if why := _too_large(model, computed):
         recorder.not_run(StageName.PYTORCH_FP64, why)
         return replace(golden, why_not=why)

@@ -58,6 +58,7 @@ def compute(model: schema.Model, source: Source, drawn: Drawn, *, work: Path, re
         why_not="the source is an ONNX file, which PyTorch cannot run in float64",
         answered_by=ONNX_SOURCE,
         required=model.quality.float64 == "required",
+        quick=model.quality.quick,
         unpadded=usable.unpadded,
         rules=gates.rules(model, samples, expected),
     )

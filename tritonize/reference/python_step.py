@@ -76,6 +76,7 @@ def compute(model: schema.Model, source: Source, drawn: Drawn, *, folder: Path, 
         why_not="the reference is a Python function, which computes in types of its own",
         answered_by=STEP_SOURCE,
         required=model.quality.float64 == "required",
+        quick=model.quality.quick,
         rules=gates.rules(model, usable, computed.reference.outputs),
     )
     optional = ", ".join(name for name, tensor in model.inputs.items() if tensor.optional)

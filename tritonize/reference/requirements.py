@@ -22,11 +22,12 @@ OVERRIDABLE_IR_VERSION = 4
 
 
 def first_batches(model: schema.Model, drawn: SampleSet) -> list[Batch]:
-    """Return one batch of every size and shape.
+    """Return one batch of every size and shape; in a quick run, of the largest size alone.
 
     The size of a state that may grow is known at the start of a sequence alone, so that only first steps are put into one batch.
     """
     sizes = [size for size in arrays.batch_sizes(model.largest_request) if size > 1]
+    sizes = sizes[-1:] if model.quality.quick else sizes
     contract = sequences.of(model)
     if contract and drawn.sequences and any(-1 in state.dims for state in contract.states):
         starts = [index for index in drawn.sequences.starts if index not in drawn.edges]

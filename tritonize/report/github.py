@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from tritonize.core import github_commands, printable
 from tritonize.core.artifacts import Report
 from tritonize.core.conclusion import conclude
+from tritonize.core.results import PASSED
 
 MOST_REASONS = 5
 """Reasons in one annotation."""
@@ -15,7 +16,7 @@ MOST_REASONS = 5
 def lines(reports: Sequence[Report]) -> Iterator[str]:
     """Yield a workflow command for each report: an error for a failed one, a warning for what was not run or not proven."""
     for report in reports:
-        if report.verdict in ("passed", "passed here"):
+        if report.verdict in PASSED:
             continue
         conclusion = conclude(report)
         reasons = conclusion.reasons[:MOST_REASONS] or (conclusion.sentence,)

@@ -14,7 +14,7 @@ from tritonize.core import error_location, printable
 from tritonize.core.artifacts import Check, Finding, Report, TensorCheck, from_json, to_json
 from tritonize.core.conclusion import conclude, counted, describe_gate, failed_stages
 from tritonize.core.error_location import Location
-from tritonize.core.results import Gate, Metrics
+from tritonize.core.results import Gate, Metrics, in_words
 from tritonize.core.stages import StageName
 from tritonize.report import canary_text, replica_table
 
@@ -99,7 +99,7 @@ def as_text(report: Report) -> str:
 def _lines(report: Report) -> Iterator[str]:
     version = f" version {report.version}" if report.version is not None else ""
     conclusion = conclude(report)
-    yield from _wrap(f"{report.verdict.upper()} {report.model}{version}: {conclusion.sentence}")
+    yield from _wrap(f"{in_words(report.verdict).upper()} {report.model}{version}: {conclusion.sentence}")
     if report.location is not None:
         yield f"  {'published' if report.published else 'lies in'}: {report.location}"
     yield ""

@@ -18,6 +18,7 @@ from tritonize.core.artifacts import Finding, StagedVersion
 from tritonize.core.errors import RepositoryError
 from tritonize.core.json_types import JsonObject
 from tritonize.core.messages import repository as wording
+from tritonize.core.results import PASSED
 from tritonize.repository import beside, evidence_place, file_hashes, manifest_types, pinned_config
 from tritonize.repository.beside import CONFIG as CONFIG
 from tritonize.repository.beside import is_version as is_version
@@ -46,6 +47,8 @@ class Manifest(TypedDict):
     model: NotRequired[str]
     version: NotRequired[int]
     verdict: NotRequired[str]
+    quick: NotRequired[JsonObject]
+    """Of a version that a quick run published: what was left out, as `left_out`."""
     created: NotRequired[str]
     sha256: NotRequired[str]
     """Checksum of the manifest itself, see `own_sha256`."""
@@ -288,7 +291,7 @@ def _manifest_findings(manifest: Manifest, model: str, version: int) -> Iterator
     where = f"{model}/{version}/{EVIDENCE}/{MANIFEST}"
     if (manifest["schema"] >= SCHEMA or _OWN in manifest) and (found := own_sha256(manifest)) != manifest.get(_OWN):
         yield Finding(where=where, what="the file was changed after it was proven", expected=str(manifest.get(_OWN)), found=found)
-    for field, wanted in (("model", (model,)), ("version", (version,)), ("verdict", ("passed", "passed here", "not run"))):
+    for field, wanted in (("model", (model,)), ("version", (version,)), ("verdict", (*PASSED, "not run"))):
         if manifest.get(field) not in wanted:
             expected = " or ".join(map(str, wanted))
             yield Finding(where=where, what=f"the manifest's {field} differs", expected=expected, found=str(manifest.get(field)))

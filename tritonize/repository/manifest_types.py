@@ -10,7 +10,7 @@ _KINDS: dict[str, tuple[type, str]] = {
     "version": (int, "whole number"),
     "unconfigured": (bool, "yes or no"),
     **dict.fromkeys(("notes", "verification", "gates", "noise_floors", "attempts"), (list, "list")),
-    **dict.fromkeys(("spec", "steps", "details", "tolerances", "completed"), (dict, "mapping")),
+    **dict.fromkeys(("spec", "steps", "details", "tolerances", "completed", "quick"), (dict, "mapping")),
     **dict.fromkeys(("versions", "proved_by", "source", "onnx", "target"), (dict, "mapping")),
 }
 """Fields that a manifest may have, with the types that their readers rely on."""

@@ -54,6 +54,8 @@ def problems(model: schema.Model) -> Iterator[tuple[tuple[str | int, ...], str]]
     yield from _output_problems(model)
     yield from _plan_problems(model)
     yield from _profile_problems(model)
+    if model.quality.quick and model.quality.float64 == "required":
+        yield ("quality", "quick"), "leaves float64 out, which float64: required asks for; remove one of them"
     yield from _config_problems(model)
     yield from _warmup_problems(model)
     yield from steps.problems(model)

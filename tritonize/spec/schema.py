@@ -246,6 +246,11 @@ EdgeCase = Literal["zeros", "ones", "smallest", "largest"]
 class Quality(_Section):
     """Gates in addition to the tolerance: the error relative to PyTorch in float64, edge cases, and NaN inputs."""
 
+    quick: bool = Field(
+        False,
+        description="run and build leave out float64, edge cases, NaN inputs and most requests, as with --quick; the verdict is "
+        "passed quick, which is no full proof",
+    )
     noise_floor: float | None = Field(
         10.0,
         gt=0,

@@ -174,7 +174,7 @@ def _unread(stage: StageName, why: str) -> Stage:
 
 def _notes(target: Target, asked: served_versions.Asked, *, proven: ModelConfig) -> Iterator[str]:
     yield from sequence_requests.notes(target)
-    if target.profile.leaves_out:
+    if target.profile.leaves_out and target.new is not None:  # a quick run says itself what it leaves out
         yield wording.QUICK_PROFILE.text(sent=target.pace.sent, samples=target.golden.samples.files.count)
     if target.present is not None and target.config is target.present:
         fields = "; ".join(config_changes.between_fields(proven, target.config))

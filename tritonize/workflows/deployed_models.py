@@ -16,7 +16,7 @@ from tritonize.core.stages import StageName
 from tritonize.deploy import ServedModel
 from tritonize.triton import model_config
 from tritonize.triton.protocol import ModelConfig
-from tritonize.workflows import checked_copy
+from tritonize.workflows import checked_copy, quick_versions
 from tritonize.workflows.checked_copy import Checked, ToServe
 
 _NOT_IN_IMAGE = ("tensorrt_rtx",)
@@ -67,7 +67,9 @@ def describe(checked: ToServe, *, release: str | None, gpu: bool) -> Described:
     if not all(model.memory for model in models):
         notes.append(wording.MEMORY_UNMEASURED.text())
     for each in checked.checked:
-        if (verdict := str(each.manifest.get("verdict"))) != "passed":
+        if (verdict := str(each.manifest.get("verdict"))) == "passed quick":
+            notes += quick_versions.note(each.model, each.version, each.manifest)
+        elif verdict != "passed":
             notes.append(wording.UNPROVEN.text(model=each.model, version=each.version, verdict=verdict))
     given, overridden = _release(checked.checked, release)
     return Described(

@@ -11,6 +11,7 @@ from tritonize.core.recorder import Listener, OnModel, Recorder, silent_model
 from tritonize.core.server_choice import ServerChoice
 from tritonize.repository import Run
 from tritonize.spec import schema
+from tritonize.triton.weight import ProfileName
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,8 @@ class Options:
     """Publish a version even if a required proof could not run on this machine."""
     plans: tuple[Path, ...] = ()
     """Folders with plans built on other machines from the request of `plan request`; if given, no plan is built here."""
+    quick: bool = False
+    """Leave out a part of the proof; see `spec.quick`."""
     force: bool = False
     """Run a model even if its newest version is up to date."""
     server: ServerChoice = ServerChoice()  # noqa: RUF009 - frozen
@@ -59,6 +62,13 @@ class Job:
     """Whether to start a server and publish the version; `build` does neither."""
     started: float
     """Start time, by `time.perf_counter`."""
+    left_out: tuple[str, ...] = ()
+    """What a quick run leaves out."""
+
+    @property
+    def profile_name(self) -> ProfileName:
+        """Which requests a server gets."""
+        return "quick" if self.model.quality.quick else "standard"
 
     @property
     def place(self) -> Path:

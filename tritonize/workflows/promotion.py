@@ -13,10 +13,9 @@ from tritonize.core import bounded_files
 from tritonize.core.errors import RepositoryError
 from tritonize.core.messages import adoption
 from tritonize.core.messages import repository as wording
+from tritonize.core.results import PASSED
 from tritonize.triton import config_changes, model_config
-from tritonize.workflows import checked_copy, config_conflict
-
-_PASSED = ("passed", "passed here")
+from tritonize.workflows import checked_copy, config_conflict, quick_versions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +47,8 @@ class Change:
     """Whether this version stays served when newer ones are published."""
     differences: tuple[str, ...]
     """Lines of a unified diff of the configuration."""
+    notes: tuple[str, ...] = ()
+    """That a quick run published the version."""
 
 
 def promote(request: Request, *, done: Callable[[Change], None] = lambda _change: None) -> Change:
@@ -96,6 +97,7 @@ def _put(request: Request, choose: Callable[[], int], *, done: Callable[[Change]
                 changed=bool(lines),
                 pinned=pinned,
                 differences=tuple(lines),
+                notes=quick_versions.notes(place, model, [version]),
             )
         )
         return texts
@@ -115,7 +117,7 @@ def _earlier(request: Request) -> int:
         if version < max(served):
             with contextlib.suppress(RepositoryError):  # damaged, or published by something else
                 listed = repository.read_manifest(place / model / str(version))
-                if listed.get("verdict") in _PASSED and repository.proven_config(place, model, version) is not None:
+                if listed.get("verdict") in PASSED and repository.proven_config(place, model, version) is not None:
                     return version
     raise RepositoryError.of(wording.NO_EARLIER, where=str(place / model), model=model, version=max(served))
 
@@ -125,7 +127,7 @@ def _proven(request: Request, version: int) -> dict[str, str]:
     place, model = request.repository, request.model
     where = str(place / model / str(version))
     listed = repository.read_manifest(place / model / str(version))
-    if listed.get("verdict") not in _PASSED and not request.allow_unproven:
+    if listed.get("verdict") not in PASSED and not request.allow_unproven:
         raise RepositoryError.of(wording.PIN_UNPROVEN, where=where, version=version, model=model)
     texts: dict[str, str] = {}
     for name in {repository.CONFIG: None, **dict.fromkeys(filter(repository.is_config, listed["files"]))}:

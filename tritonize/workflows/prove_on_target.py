@@ -62,6 +62,7 @@ def verify(job: Job, built: Built) -> Verification:
             golden=built.golden,
             config=loaded.config,
             tracker=built.tracker,
+            profile_name=job.profile_name,
         )
         verified = served_comparison.verify(target, recorder=job.recorder)
         _require_unchanged(models, loaded)

@@ -12,12 +12,12 @@ from tritonize.core import names, temporary
 from tritonize.core.errors import RepositoryError, TritonizeError, UsageError
 from tritonize.core.messages import remote as wording
 from tritonize.core.messages import repository as repository_wording
+from tritonize.core.results import PASSED
 from tritonize.remote import Outcome, Store, VersionFiles, Work
 from tritonize.repository import beside, file_hashes
 from tritonize.triton import config_changes, model_config
-from tritonize.workflows import checked_copy, ensemble_steps
+from tritonize.workflows import checked_copy, ensemble_steps, quick_versions
 
-_PASSED = ("passed", "passed here")
 _NO_VERSION = 0
 """A version that does not exist, for a policy that serves none: Triton accepts no empty list."""
 
@@ -47,6 +47,8 @@ class Pushed:
     versions: tuple[int, ...]
     """The versions that the store serves now."""
     outcome: Outcome
+    notes: tuple[str, ...] = ()
+    """That a quick run published a version."""
 
 
 def push(request: Request, *, done: Callable[[Pushed], None] = lambda _pushed: None) -> tuple[Pushed, ...]:
@@ -78,7 +80,8 @@ def push(request: Request, *, done: Callable[[Pushed], None] = lambda _pushed: N
             )
             raise RepositoryError.of(wording.NOTHING_SERVED, where=str(request.repository / name), model=name)
         outcome = push_versions(request, store, name, versions=served)
-        results.append(Pushed(model=name, versions=served, outcome=outcome))
+        notes = quick_versions.notes(request.repository, name, served)
+        results.append(Pushed(model=name, versions=served, outcome=outcome, notes=notes))
         done(results[-1])
     return tuple(results)
 
@@ -127,7 +130,7 @@ def _checked(request: Request, model: str, version: int, *, folder: Path) -> Pat
     if checked.findings:
         lines = [f"{each.where}: {each.what}" for each in checked.findings]
         raise RepositoryError.of(wording.CHANGED, where=str(directory), details=lines, version=version, model=model)
-    if checked.manifest.get("verdict") not in _PASSED and not request.allow_unproven:
+    if checked.manifest.get("verdict") not in PASSED and not request.allow_unproven:
         raise RepositoryError.of(wording.NOT_PROVEN, where=str(directory), version=version, model=model)
     _put_manifest(directory, checked.version_directory)
     return checked.version_directory

@@ -13,6 +13,7 @@ from tritonize import repository
 from tritonize.core.artifacts import PublishedVersion, Report, StagedVersion
 from tritonize.core.errors import RepositoryError
 from tritonize.core.messages import repository as wording
+from tritonize.core.results import PASSED
 from tritonize.core.stages import StageName
 from tritonize.quality import gates
 from tritonize.repository import evidence_place, manifest
@@ -54,7 +55,7 @@ def publish_or_keep(job: Job, built: Built, report: Report) -> Report:
     golden = built.staged.version_directory / repository.EVIDENCE / "golden"
     kept = kept_samples.write(built.golden, golden, job.model, wanted=wanted, worst=gate.sample if gate else None)
     release = Release(built=built, report=report, model=job.model, place=job.place, again=again, evidence=wanted, kept=kept)
-    accepted = ("passed", "passed here", "not run") if job.options.allow_unproven else ("passed", "passed here")
+    accepted = (*PASSED, "not run") if job.options.allow_unproven else PASSED
     if not job.serve or report.verdict not in accepted:
         job.run.keep()
         return keep(release)

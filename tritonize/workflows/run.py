@@ -18,7 +18,7 @@ from tritonize.plans import from_spec, gpu
 from tritonize.process import loaded_code, workers
 from tritonize.process.loaded_code import Loaded
 from tritonize.source import drawing, identification, input_inference
-from tritonize.spec import ensembles, schema
+from tritonize.spec import ensembles, quick, schema
 from tritonize.triton import serving
 from tritonize.workflows import (
     config_conflict,
@@ -49,7 +49,7 @@ def run(specification: schema.Spec, *, models: Sequence[str] = (), options: Opti
     """
     options = options or Options()
     if options.current is None and not options.force and not options.plans and options.server.is_own:
-        current = up_to_date.reports(specification, models, replace_config=options.replace_config)
+        current = up_to_date.reports(specification, models, replace_config=options.replace_config, quick=options.quick)
         options = replace(options, current=current)
     return _each(specification, models, options, serve=True)
 
@@ -159,6 +159,10 @@ def _job(
 ) -> Job:
     """Complete the inputs of a model's spec from the source."""
     model = input_inference.complete(specification.models[name], source, run_.work)
+    left_out: tuple[str, ...] = ()
+    if options.quick or model.quality.quick:
+        left_out = tuple(quick.left_out(model, torch=source.kind not in ("onnx", "python"), served=serve))
+        model = quick.applied(model)
     if serve and not options.replace_config:
         config_conflict.require_none(specification.repository, name, model)
     elif serve and not options.drop_config_fields:
@@ -173,6 +177,7 @@ def _job(
         options=options,
         serve=serve,
         started=started,
+        left_out=left_out,
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from tritonize.core.artifacts import Report, Source, to_json
 from tritonize.core.messages import server as server_wording
 from tritonize.core.messages import steps as step_wording
-from tritonize.core.results import Verdict
+from tritonize.core.results import PASSED, Verdict
 from tritonize.core.stages import StageName
 from tritonize.plans import proof as plan_proof
 from tritonize.plans.proof import PlanProof
@@ -44,6 +44,8 @@ def report_of(job: Job, built: Built, served: served_comparison.Verification | N
     fields = served.set_aside if served else ()
     target = job.specification.target
     verdict = target_only.verdict(verdict, fields, target)
+    if job.model.quality.quick and verdict in PASSED:
+        verdict = "passed quick"
     for stage in target_only.stages(fields, target):
         recorder.add(stage)
     if served is None and command == "run" and built.plans:
@@ -70,14 +72,21 @@ def report_of(job: Job, built: Built, served: served_comparison.Verification | N
         ),
         versions=built.versions,
         proved_by=served.identity if served else {},
-        details={
-            **built.details,
-            "samples": evidence.samples(job.model, built.golden.samples),
-            **({"set_aside": [to_json(each) for each in fields]} if fields else {}),
-            **({"proven_on": served.on_target.as_json()} if served and served.on_target else {}),
-            "seconds": time.perf_counter() - job.started,
-        },
+        details=_details(job, built, served),
     )
+
+
+def _details(job: Job, built: Built, served: served_comparison.Verification | None) -> dict[str, object]:
+    """Return what the report says besides its results, as plain data."""
+    fields = served.set_aside if served else ()
+    return {
+        **built.details,
+        "samples": evidence.samples(job.model, built.golden.samples),
+        **({"quick": {"left_out": list(job.left_out)}} if job.model.quality.quick else {}),
+        **({"set_aside": [to_json(each) for each in fields]} if fields else {}),
+        **({"proven_on": served.on_target.as_json()} if served and served.on_target else {}),
+        "seconds": time.perf_counter() - job.started,
+    }
 
 
 def _of_plans(plans: Sequence[PlanProof], served: served_comparison.Verification | None, *, command: str) -> Verdict:

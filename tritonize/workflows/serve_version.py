@@ -64,6 +64,7 @@ def _serve_here(job: Job, built: Built) -> Verification:
             config=built.config,
             tracker=built.tracker,
             labels=classification.read(staged.model_directory, built.config),
+            profile_name=job.profile_name,
         )
         verified = replace(served_comparison.verify(target, recorder=job.recorder), embedded=handle.way == "embedded")
         stopping = time.perf_counter()

@@ -20,7 +20,7 @@ from tritonize.source.drawing import Drawn
 from tritonize.spec import ensembles, schema, steps
 from tritonize.triton import model_config
 from tritonize.triton.server import view
-from tritonize.workflows import checked_copy, ensemble_steps, evidence, stage_beside
+from tritonize.workflows import checked_copy, ensemble_steps, evidence, quick_versions, stage_beside
 from tritonize.workflows.ensemble_steps import UsedStep
 from tritonize.workflows.job import Job
 from tritonize.workflows.stage_beside import Beside
@@ -77,7 +77,11 @@ def _ensemble(job: Job, drawn: Drawn) -> Built:
     return replace(
         built,
         serving_root=prepared.root,
-        notes=(*built.notes, wording.STEPS_USED.text(steps=used)),
+        notes=(
+            *built.notes,
+            wording.STEPS_USED.text(steps=used),
+            *(note for name, each in prepared.used.items() for note in quick_versions.notes(job.place, name, [each["version"]])),
+        ),
         details={**built.details, "steps": prepared.used},
     )
 

@@ -11,25 +11,26 @@ from tritonize import repository
 from tritonize.core.artifacts import Report
 from tritonize.core.errors import TritonizeError
 from tritonize.core.messages import repository as wording
-from tritonize.core.results import Verdict
+from tritonize.core.results import PASSED, PROVEN
 from tritonize.source import identification
 from tritonize.spec import ensembles, schema
 from tritonize.workflows import ensemble_steps, made_from
 from tritonize.workflows.made_from import Origin
 
-_PASSED: dict[str, Verdict] = {"passed": "passed", "passed here": "passed here"}
 
-
-def reports(specification: schema.Spec, models: Sequence[str] = (), *, replace_config: bool = False) -> dict[str, Report]:
+def reports(
+    specification: schema.Spec, models: Sequence[str] = (), *, replace_config: bool = False, quick: bool = False
+) -> dict[str, Report]:
     """Return a report for every model that is up to date, by name. Nothing is loaded, run or written.
 
     Args:
         models: names of the models; all models if empty.
         replace_config: call a model up to date only if the configuration in place is that of its newest version.
+        quick: whether the proof of a quick run is enough. It also is for a model whose spec has `quality.quick`.
     """
     names = specification.selected(models)
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:  # hashing releases Python's lock
-        found = pool.map(lambda name: _report(specification, name, replace_config=replace_config), names)
+        found = pool.map(lambda name: _report(specification, name, replace_config=replace_config, quick=quick), names)
         current = {name: report for name, report in zip(names, found, strict=True) if report is not None}
     for name in ensembles.ordered(specification.models, names):  # an ensemble is run again after any of its steps
         if any(step.model in names and step.model not in current for step in specification.models[name].ensemble or ()):
@@ -37,7 +38,7 @@ def reports(specification: schema.Spec, models: Sequence[str] = (), *, replace_c
     return current
 
 
-def _report(specification: schema.Spec, name: str, *, replace_config: bool) -> Report | None:
+def _report(specification: schema.Spec, name: str, *, replace_config: bool, quick: bool) -> Report | None:
     place, model = specification.repository, specification.models[name]
     present = repository.versions(place, name)
     if not present or made_from.why_not_repeatable(model):
@@ -47,7 +48,8 @@ def _report(specification: schema.Spec, name: str, *, replace_config: bool) -> R
     try:
         known = repository.read_manifest(directory)
         origin = known.get("made_from")
-        verdict = _PASSED.get(known.get("verdict", ""))
+        enough = PASSED if quick or model.quality.quick else PROVEN
+        verdict = next((each for each in enough if each == known.get("verdict")), None)
         if verdict is None or not isinstance(origin, dict):
             return None
         if replace_config and repository.proven_config(place, name, newest) != repository.read_config(place, name):

@@ -13,7 +13,7 @@ from tritonize.core.messages import repository as wording
 from tritonize.core.stages import StageName
 from tritonize.repository.manifest import Manifest
 from tritonize.triton import model_config, served_comparison, serving
-from tritonize.workflows import checked_copy, made_config
+from tritonize.workflows import checked_copy, made_config, quick_versions
 from tritonize.workflows.checked_copy import Checked
 
 
@@ -22,6 +22,8 @@ def proven(manifest: Manifest) -> tuple[str, ...]:
     created = manifest.get("created", "an unknown time")
     if manifest.get("verdict") == "not run":
         return (f"The version was published unproven (--allow-unproven) on {created}: a proof that it needs could not run there.",)
+    if quick := (*quick_versions.note(str(manifest.get("model")), int(manifest.get("version", 0)), manifest),):
+        return (f"The version was compared on {created}, verdict then: {manifest.get('verdict', 'unknown')}.", *quick)
     return (f"The version was proven on {created}, verdict then: {manifest.get('verdict', 'unknown')}.",)
 
 
@@ -45,9 +47,10 @@ def configuration(place: Path, checked: Checked) -> Iterator[str]:
 
 
 def details(checked: Checked, verified: served_comparison.Verification) -> dict[str, object]:
-    """What the report says besides the comparisons: fields that were left out, and the reference of an adopted version."""
+    """What the report says besides the comparisons: fields that were left out, a quick run, the reference of an adopted version."""
     fields = {"set_aside": [to_json(each) for each in verified.set_aside]} if verified.set_aside else {}
-    return {**fields, **({"reference": checked.manifest["reference"]} if "adopted" in checked.manifest else {})}
+    quick = {"quick": checked.manifest["quick"]} if "quick" in checked.manifest else {}
+    return {**fields, **quick, **({"reference": checked.manifest["reference"]} if "adopted" in checked.manifest else {})}
 
 
 def files_stage(checked: Checked, findings: Sequence[Finding], *, seconds: float) -> Stage:

@@ -19,7 +19,7 @@ def test_the_worst_code_is_that_of_the_command(codes: tuple[int, ...], worst: in
 
 @pytest.mark.parametrize(
     ("verdict", "code", "unproven"),
-    [("passed", 0, 0), ("passed here", 0, 0), ("failed", 1, 1), ("not run", 3, 0), ("not proven", 3, 3)],
+    [("passed", 0, 0), ("passed here", 0, 0), ("passed quick", 0, 0), ("failed", 1, 1), ("not run", 3, 0), ("not proven", 3, 3)],
 )
 def test_each_verdict_has_one_code(verdict: Verdict, code: int, unproven: int) -> None:
     report = Report(command="verify", model="m", version=1, verdict=verdict)

@@ -16,6 +16,18 @@ PASSED_HERE = Message(
     code="passed-here",
     what="{comparisons}, all within tolerance, without {fields} of the configuration, which only the target can load",
 )
+PASSED_QUICK = Message(code="passed-quick", what="{comparisons}, all within tolerance; a quick run, without {left_out}")
+BY_QUICK_RUN = Message(code="published-by-quick-run", what="a quick run published the version")
+QUICK_REQUIRED = Message(
+    code="quick-float64-required",
+    what="A quick run leaves float64 out, and the spec requires it (quality.float64: required).",
+    next_step="run without --quick",
+)
+QUICK_VERSION = Message(
+    code="quick-version",
+    what="{model} version {version} was published by a quick run, which left out {left_out}. "
+    "For the full proof, run the model again without --quick.",
+)
 FAILED_ELSEWHERE = Message(code="failed-elsewhere", what="a check listed below failed")
 THE_PROOF = Message(code="the-proof", what="a required check")
 NOISE_FLOOR = Message(code="noise-floor-of", what="noise floor of {output}")

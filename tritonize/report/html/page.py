@@ -14,7 +14,7 @@ from tritonize.core import resources
 from tritonize.core.artifacts import Report
 from tritonize.core.conclusion import Conclusion, conclude, reference_name
 from tritonize.core.figures import Figures
-from tritonize.core.results import Verdict
+from tritonize.core.results import Verdict, in_words
 from tritonize.report.html import figures as html_figures
 from tritonize.report.html import slice_panes, tables
 from tritonize.report.html.figures import Figure
@@ -85,7 +85,7 @@ def filled(*, title: str, verdict: Verdict, sentence: str, facts: Sequence[tuple
     return environment.get_template(TEMPLATE).render(
         title=title,
         verdict=verdict,
-        word=verdict.capitalize(),
+        word=in_words(verdict).capitalize(),
         sentence=sentence,
         facts=facts,
         sections=sections,

@@ -1,0 +1,115 @@
+"""A quick run: what it leaves out, and that every command which names its version says so."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import invoke
+from tests.support.plain_versions import publish
+from tests.unit.quality.test_batch_checks import golden
+from tests.unit.workflows import test_up_to_date as origin
+from tritonize import repository
+from tritonize.core.artifacts import Check, Report
+from tritonize.core.conclusion import conclude
+from tritonize.core.errors import UsageError
+from tritonize.core.stages import StageName
+from tritonize.quality.comparison import compare
+from tritonize.report import html, text
+from tritonize.spec import loader, quick, schema
+from tritonize.workflows import promotion, quick_versions, verify_notes
+
+PLACE = Path("model_repository")
+MODEL = schema.Model.model_validate({"source": "m.pt", "inputs": {"x": {"shape": ["batch", 4]}}, "max_batch_size": 8})
+FACTS = {"verdict": "passed quick", "quick": {"left_out": ["float64", "edge cases"]}}
+REPORT = Report(
+    command="run",
+    model="m",
+    version=1,
+    verdict="passed quick",
+    checks=(Check(stage=StageName.HTTP, batch_size=1, samples=(0,), tensors=compare({}, {}, {})),),
+    details={"quick": {"left_out": ["float64", "edge cases"]}},
+)
+
+
+def test_it_turns_off_what_takes_long_and_names_it() -> None:
+    fast = quick.applied(MODEL).quality
+    assert (fast.quick, fast.float64, fast.edge_cases, fast.nan) == (True, "off", False, "off")
+    assert (fast.noise_floor, quick.applied(MODEL).outputs) == (MODEL.quality.noise_floor, MODEL.outputs)
+    assert list(quick.left_out(MODEL, torch=True, served=True)) == [
+        "float64",
+        "edge cases",
+        "NaN inputs",
+        "most batches",
+        "padded batches",
+        "concurrent clients",
+    ]
+    own = MODEL.model_copy(update={"quality": schema.Quality(float64="off", nan="off"), "max_batch_size": 0})
+    assert list(quick.left_out(own, torch=True, served=False)) == ["edge cases"]
+    assert list(quick.left_out(MODEL, torch=False, served=False)) == ["edge cases", "most batches"]
+
+
+def test_a_spec_that_requires_float64_has_no_quick_run() -> None:
+    required = MODEL.model_copy(update={"quality": schema.Quality(float64="required")})
+    with pytest.raises(UsageError, match="requires it"):
+        quick.applied(required)
+    Path("m.pt").touch()
+    Path("spec.yaml").write_text(
+        "schema: 1\nmodels:\n  m:\n    source: m.pt\n    inputs: {x: {shape: [4]}}\n    quality: {quick: true, float64: required}\n"
+    )
+    with pytest.raises(UsageError) as raised:
+        loader.load(Path("spec.yaml"))
+    assert "models.m.quality.quick" in str(raised.value.details)
+
+
+def test_a_quick_run_sends_every_sample_at_the_largest_size_and_one_alone(tmp_path: Path) -> None:
+    every = golden(tmp_path)
+    assert replace(every, quick=True).batches() == [(2,), (0,), (0, 1)]  # sample 2 is an edge case, which comes alone
+    assert replace(every, quick=True, max_batch_size=1).batches() == [(2,), (0,), (1,)]
+
+
+def test_the_report_says_so_in_text_and_html() -> None:
+    words = "1 comparison, all within tolerance; a quick run, without float64, edge cases"
+    assert conclude(REPORT).sentence == words
+    assert " ".join(text.as_text(REPORT).split()).startswith(f"PASSED (QUICK) m version 1: {words}")
+    page = html.render(REPORT)
+    assert 'class="banner passed-quick"' in page
+    assert "✓ Passed (quick)" in page
+    assert words in page
+    verified = replace(REPORT, command="verify", verdict="passed")
+    assert conclude(verified).sentence == "1 comparison, all within tolerance; a quick run published the version"
+
+
+def test_every_command_that_names_the_version_says_so() -> None:
+    publish(PLACE, "one", facts=FACTS)
+    publish(PLACE, "two", facts=FACTS)
+    assert "served  passed quick  2026" in invoke("list").stdout
+    shown = invoke("show", "m").stdout
+    assert "passed quick, compared on 2026" in shown
+    assert "left out     float64, edge cases (a quick run)" in shown
+    words = "m version 1 was published by a quick run, which left out float64, edge cases."
+    assert words in " ".join(invoke("promote", "m", "1").stdout.split())
+    rolled = promotion.rollback(promotion.Request(repository=PLACE, model="m", version=2))
+    assert [each.startswith("m version 2 was published by a quick run") for each in rolled.notes] == [True]
+    _, note = verify_notes.proven(repository.read_manifest(PLACE / "m" / "1"))
+    assert note.startswith(words)
+    assert re.sub(r"\s+", " ", invoke("push", str(PLACE), f"file://{Path.cwd()}/store").stdout).count("by a quick run") == 1
+    assert repository.integrity(PLACE, "m", 2) == ()
+
+
+def test_a_manifest_without_the_list_says_so_too() -> None:
+    assert next(quick_versions.note("m", 1, {"quick": {}})).count("a part of the proof") == 1
+    assert list(quick_versions.note("m", 1, {})) == []
+
+
+def test_its_version_is_up_to_date_for_another_quick_run_alone() -> None:
+    origin.published(**FACTS)
+    assert not origin.current()
+    assert origin.current(quick=True)
+    publish(PLACE, "other")
+    origin.published()
+    assert origin.current()
+    assert origin.current(quick=True)

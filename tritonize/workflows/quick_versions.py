@@ -1,0 +1,28 @@
+"""Versions that quick runs published: a note wherever they are served, copied or deployed."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from tritonize import repository
+from tritonize.core.errors import RepositoryError
+from tritonize.core.messages import verdict as wording
+
+
+def notes(place: Path, model: str, versions: Sequence[int]) -> tuple[str, ...]:
+    """A sentence for each of the versions that a quick run published."""
+    found: list[str] = []
+    for version in versions:
+        with contextlib.suppress(RepositoryError):  # without evidence, or damaged, which is reported elsewhere
+            found += note(model, version, repository.read_manifest(place / model / str(version)))
+    return tuple(found)
+
+
+def note(model: str, version: int, known: Mapping[str, object]) -> Iterator[str]:
+    """Yield a sentence if a manifest says that a quick run published its version."""
+    if (quick := known.get("quick")) is not None:
+        listed = quick.get("left_out") if isinstance(quick, dict) else None
+        left_out = ", ".join(map(str, listed)) if isinstance(listed, list) else "a part of the proof"
+        yield wording.QUICK_VERSION.text(model=model, version=version, left_out=left_out)
