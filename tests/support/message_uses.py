@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tritonize.core.messages import Message
 
-_ERROR_FIELDS = {"where", "expected", "found", "details"}
+_ERROR_FIELDS = {"where", "expected", "found", "details", "meant"}
 """Keyword arguments of `TritonizeError.of` that belong to the error, not to the text."""
 _Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 _Scope = _Function | ast.Module

@@ -10,7 +10,7 @@ import sys
 from types import FrameType
 from typing import Any, NoReturn
 
-from tritonize.cli import global_options
+from tritonize.cli import corrected, global_options
 from tritonize.core import printable
 from tritonize.core.errors import (
     EXIT_BUG,
@@ -119,6 +119,8 @@ def _wrapped(line: str) -> list[str]:
 
 
 def _fail(error: TritonizeError) -> NoReturn:
+    if error.meant:
+        error.next_step = corrected.command(error.meant, sys.argv[1:]) or error.next_step
     if "--json" in sys.argv:
         _print_json(error)
     mark = "\x1b[31mError:\x1b[0m" if sys.stderr.isatty() else "Error:"

@@ -101,4 +101,5 @@ def _about(error: TritonizeError, copy: str, address: str) -> TritonizeError:
         next_step=plain(error.next_step),
         details=[each.replace(copy, address) for each in error.details],
         code=error.code,
+        meant=error.meant,
     )

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tritonize.core import suggestions
+
 
 @dataclass(frozen=True, kw_only=True)
 class DType:
@@ -80,6 +82,12 @@ def by_name(name: str) -> DType:
     """
     key = name.strip().lower()
     return _BY_NAME.get(key) or _ALIASES[key]
+
+
+def hint(name: str) -> str:
+    """What an unknown name may be meant as: the type that is spelled like it, or all types."""
+    near = suggestions.near(name, [*_BY_NAME, *_ALIASES], most=1)
+    return f"did you mean {by_name(near[0]).name!r}?" if near else f"known: {', '.join(_BY_NAME)}"
 
 
 def by_numpy(name: str) -> DType:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self  # Any: JSON data of `to_dict`
 
 from tritonize.core.messages import Message, files
+from tritonize.core.suggestions import Meant
 
 EXIT_OK = 0
 EXIT_DIFFERS = 1
@@ -48,6 +49,7 @@ class TritonizeError(Exception):
         next_step: the command to run or the change to make.
         details: further lines, such as the end of a log.
         code: the message's code, for tests and scripts; `None` for an error that is not in the catalogue.
+        meant: existing names that are near a name that does not exist.
     """
 
     exit_code: ClassVar[int] = EXIT_BUG
@@ -63,6 +65,7 @@ class TritonizeError(Exception):
         next_step: str | None = None,
         details: Sequence[str] = (),
         code: str | None = None,
+        meant: Meant | None = None,
     ) -> None:
         super().__init__(what)
         self.what = what
@@ -74,6 +77,7 @@ class TritonizeError(Exception):
         self.next_step = next_step
         self.details = tuple(details)
         self.code = code
+        self.meant = meant
 
     @classmethod
     def of(
@@ -84,6 +88,7 @@ class TritonizeError(Exception):
         expected: str | None = None,
         found: str | None = None,
         details: Sequence[str] = (),
+        meant: Meant | None = None,
         **values: object,
     ) -> Self:
         """An error with the texts and the code of a message; `values` fill its placeholders."""
@@ -96,6 +101,7 @@ class TritonizeError(Exception):
             next_step=message.next_step and message.next_step.format(**values),
             details=details,
             code=message.code,
+            meant=meant,
         )
 
     def __str__(self) -> str:
@@ -104,6 +110,7 @@ class TritonizeError(Exception):
             ("where", self.where),
             ("expected", self.expected),
             ("found", self.found),
+            ("did you mean", self.meant and str(self.meant)),
             ("likely cause", self.cause),
             ("next", self.next_step),
         )
@@ -124,6 +131,8 @@ class TritonizeError(Exception):
             "next_step": self.next_step,
             "details": list(self.details),
             "code": self.code,
+            "did_you_mean": list(self.meant.near) if self.meant else [],
+            "written": self.meant.written if self.meant else None,
             "place": asdict(self.place) if self.place else None,
         }
 
@@ -239,6 +248,7 @@ def from_dict(fields: dict[str, Any]) -> TritonizeError:
         next_step=fields.get("next_step"),
         details=fields.get("details", ()),
         code=fields.get("code"),
+        meant=Meant(written=fields["written"], near=tuple(near)) if (near := fields.get("did_you_mean")) else None,
     )
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
+import contextlib
 import os
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any  # Any: problems of pydantic and nodes of YAML
 
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml.comments import CommentedMap
 
+from tritonize.core import dtypes, suggestions
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import files as files_wording
 from tritonize.core.messages import specification as wording
@@ -56,7 +57,7 @@ def load(path: Path, *, check_triton: TritonCheck | None = None) -> schema.Spec:
         raise UsageError.of(wording.NO_MAPPING, where=str(path), expected="a mapping", found=type(plain).__name__)
     found, parsed = _validate(plain, path.parent, check_triton)
     if found or parsed is None:
-        lines = [f"line {_line(root, where)}: {dotted(where)}: {text}" for where, text in found]
+        lines = [f"line {_line(root, where)}: {key_places.dotted(where)}: {text}" for where, text in found]
         lines.sort(key=lambda line: int(line.split()[1].rstrip(":")))
         more = [f"… and {len(lines) - LISTED} more"] if len(lines) > LISTED else []
         raise UsageError.of(wording.PROBLEMS, where=str(path), details=lines[:LISTED] + more, count=_counted(lines))
@@ -76,11 +77,11 @@ def require_sound(specification: schema.Spec, *, check_triton: TritonCheck | Non
     lines: list[str] = []
     for name, model in specification.models.items():
         sections = _sections(model.triton, model.variants) if check_triton else ()
-        lines += [f"models.{name}.{dotted(where)}: {text}" for where, text in rules.problems(model)]
+        lines += [f"models.{name}.{key_places.dotted(where)}: {text}" for where, text in rules.problems(model)]
         for place, section in sections:
             assert check_triton is not None
-            lines += [f"models.{name}.{dotted((*place, *where))}: {text}" for where, text in check_triton(section)]
-    lines += [f"{dotted(where)}: {text}" for where, text in ensembles.problems(specification)]
+            lines += [f"models.{name}.{key_places.dotted((*place, *where))}: {text}" for where, text in check_triton(section)]
+    lines += [f"{key_places.dotted(where)}: {text}" for where, text in ensembles.problems(specification)]
     if lines:
         raise UsageError.of(wording.PROBLEMS, details=lines, count=_counted(lines))
 
@@ -153,36 +154,53 @@ def schema_problems(error: ValidationError, root: type[BaseModel]) -> Iterator[t
         error: pydantic's error.
         root: the schema of the whole file.
     """
+    problems = [(_place(problem["loc"]), problem) for problem in error.errors(include_url=False)]
+    inside = {where[:count] for where, _ in problems for count in range(len(where))}
     seen: set[Location] = set()
-    for problem in error.errors(include_url=False):
-        where = tuple(part for part in problem["loc"] if part != "[key]")
-        while where and isinstance(where[-1], str) and where[-1] in {"int", "str", "float", "list[str]"}:
-            where = where[:-1]  # pydantic names the branch of a union that it tried
-        if where in seen:
-            continue
-        seen.add(where)
-        yield where, _sentence(problem, where, root)
+    for where, problem in problems:
+        mapping = where in inside and isinstance(problem["input"], dict)  # a mapping where pydantic also tried a plain value
+        if where not in seen and not mapping:
+            seen.add(where)
+            yield where, _sentence(problem, where, root)
+
+
+def _place(parts: Sequence[str | int]) -> Location:
+    """Return pydantic's place of a problem without the branches of unions that it tried, such as `Weights` or `list[str]`."""
+    branches = {"int", "str", "float", "bool", "Weights"}
+    last = len(parts) - 1
+    return tuple(
+        part
+        for number, part in enumerate(parts)
+        if not (isinstance(part, str) and ("[" in part or (part in branches and (number == last or part == "Weights"))))
+    )
 
 
 def _sentence(problem: Any, where: Location, root: type[BaseModel]) -> str:
     kind, found = problem["type"], problem["input"]
     if kind == "extra_forbidden":
-        known = list(key_places.fields_at(where[:-1], root))
-        close = difflib.get_close_matches(str(where[-1]), known, n=1)
-        if place := key_places.elsewhere(where, root):
-            return f"unknown key; write it at {dotted(place)}"
-        hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
-        return f"unknown key; {hint}"
+        return f"unknown key; {key_places.hint(where, root, found)}"
     if kind == "missing":
         return "this key is required"
     if kind == "value_error":
         return str(problem["ctx"]["error"])
+    if kind == "literal_error" and isinstance(found, str):
+        allowed = re.findall(r"'([^']*)'", problem["ctx"]["expected"])
+        return f"unknown value {_short(repr(found))}; {_value_hint(found, allowed)}"
     text = problem["msg"][:1].lower() + _OF_PYTHON.sub("", problem["msg"][1:].replace("tuple", "list"))
     if kind == "path_type":
         text = "input should be the path of a file"
     if kind == "string_type" and isinstance(found, int | float):
         return f'{text}; put it in quotes: "{found}"'
     return f"{text}; found {_short(repr(found))}"
+
+
+def _value_hint(found: str, allowed: list[str]) -> str:
+    """What a value may be meant as: another spelling, an abbreviation (`ort`), or another name of an element type (`half`)."""
+    with contextlib.suppress(KeyError):
+        if (name := dtypes.by_name(found).name) in allowed:
+            return f"did you mean {name!r}?"
+    spelled = suggestions.near(found, allowed) or suggestions.abbreviated(found, allowed)
+    return suggestions.hint(spelled[0] if spelled else found, allowed)
 
 
 def _short(text: str) -> str:
@@ -199,11 +217,6 @@ def _line(root: Any, where: Location) -> int:
         except (KeyError, IndexError, AttributeError, TypeError):
             break
     return line
-
-
-def dotted(where: Location) -> str:
-    """Format a place in a file, such as `models.heart.axes`."""
-    return ".".join(str(part) for part in where) or "the file"
 
 
 def _resolve(parsed: schema.Spec, folder: Path) -> schema.Spec:

@@ -67,8 +67,7 @@ def _dtype(name: str) -> str:
     try:
         dtype = dtypes.by_name(name)
     except KeyError:
-        known = ", ".join(dtype.name for dtype in dtypes.TABLE)
-        raise ValueError(f"unknown element type {name!r}; known: {known}") from None
+        raise ValueError(f"unknown element type {name!r}; {dtypes.hint(name)}") from None
     return dtype.name
 
 

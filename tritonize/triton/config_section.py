@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any  # Any: values of a spec, which protobuf checks
@@ -11,9 +10,8 @@ from google.protobuf import json_format, text_format
 from google.protobuf.message import Message as ProtobufMessage
 
 from tritonize.spec import rules, schema
+from tritonize.triton import section_fields
 
-OWNED = ("name", "platform", "backend", "max_batch_size", "input", "output", "default_model_filename", "cc_model_filenames")
-"""Fields whose values come from the rest of the spec."""
 FUNCTION = "function"
 """The parameter that names the function of a Python step; `backends/python_step/model.py` reads it."""
 _SCHEDULERS = {"dynamic_batching", "sequence_batching", "ensemble_scheduling"}
@@ -82,27 +80,17 @@ def as_text(model: schema.Model, plans: Mapping[str, str]) -> str:
 
 def problems(section: Mapping[str, object]) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """Yield problems in a `triton:` section: the path inside it, and a sentence."""
-    for field, value in section.items():
-        if field not in message().DESCRIPTOR.fields_by_name:
-            yield (field,), f"is not a field of Triton's ModelConfig; {_hint(field)}"
-            continue
-        if field in OWNED:
-            yield (field,), "is decided by the rest of the spec; remove it here"
+    plain = _plain_parameters(section)
+    found = list(section_fields.problems(plain))
+    yield from found
+    wrong = {where[0] for where, _ in found}
+    for field, value in plain.items():
+        if field in wrong:
             continue
         try:
-            json_format.ParseDict(_plain_parameters({field: value}), message())
+            json_format.ParseDict({field: value}, message())
         except json_format.ParseError as error:
             yield (field,), f"is not a valid ModelConfig field: {_short(error)}"
-
-
-def _hint(field: str) -> str:
-    """What an unknown field may be meant as: a key of the model, which belongs beside `triton:`, or a field of another spelling."""
-    if field == "configs":
-        return "variants beside triton writes configs/<name>.pbtxt"
-    if field in schema.Model.model_fields:
-        return f"{field} belongs beside triton, to the model"
-    close = difflib.get_close_matches(field, message().DESCRIPTOR.fields_by_name, n=1)
-    return f"did you mean {close[0]!r}?" if close else "field names are in snake case, such as max_batch_size"
 
 
 def _plain_parameters(section: Mapping[str, Any]) -> dict[str, Any]:

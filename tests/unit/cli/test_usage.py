@@ -24,7 +24,7 @@ from tritonize.cli.commands import ENTRIES
         (["run"], 2, ["Missing argument"]),
         (["run", "nowhere.pt", *INPUT], 2, ["The model file does not exist.", "nowhere.pt"]),
         (["run", "nowhere.yaml"], 2, ["The specification file does not exist."]),
-        (["run", "classifier.pt", "--input", "INPUT__0:fp33:1x4"], 2, ["fp33", "known: fp32"]),
+        (["run", "classifier.pt", "--input", "INPUT__0:fp33:1x4"], 2, ["fp33", "did you mean 'fp32'"]),
         (["run", "classifier.pt", "--input", "INPUT__0:fp32:1xfour"], 2, ["Invalid --input flag."]),
         (["run", "classifier.pt", "--input", "INPUT__0:fp32:1x0"], 2, ["a whole number from 1"]),
         (["run", "classifier.pt", "--input", "a\tb:fp32:1x4"], 2, ["is not a valid tensor name"]),

@@ -88,7 +88,7 @@ def test_three_mistakes_are_reported_with_their_lines():
         (("dynamic_batching", "dynamic_batchin"), "is not a field of Triton's ModelConfig; did you mean 'dynamic_batching'?"),
         (
             ("dynamic_batching", "speed"),
-            "is not a field of Triton's ModelConfig; field names are in snake case",
+            "is not a field of Triton's ModelConfig; known: runtime, version_policy",
         ),
         (("dynamic_batching", "variants"), "variants belongs beside triton, to the model"),
         (("dynamic_batching", "configs"), "variants beside triton writes configs/<name>.pbtxt"),

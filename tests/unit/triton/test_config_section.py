@@ -22,7 +22,7 @@ def test_parameters_take_plain_values(value: object, text: str) -> None:
 @pytest.mark.parametrize("value", [None, [1], {"text": "x"}])
 def test_other_values_of_parameters_are_problems(value: object) -> None:
     (problem,) = config_section.problems({"parameters": {"a": value}})
-    assert problem[0] == ("parameters",)
+    assert problem[0][0] == "parameters"
 
 
 def test_a_comment_says_why_a_field_is_there_that_the_spec_does_not_have() -> None:
