@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from tritonize.cli.model_options import Described
-from tritonize.core import names
+from tritonize.core import names, near_files
 from tritonize.core.errors import UsageError
 from tritonize.core.local_paths import local
 from tritonize.core.messages import export as wording
@@ -102,7 +102,9 @@ def _texts(given: Sequence[str]) -> dict[str, list[str]]:
         try:
             texts.setdefault(name, []).extend(Path(text[1:]).read_text(encoding="utf-8").splitlines())
         except (OSError, UnicodeDecodeError) as error:
-            raise UsageError.of(samples_wording.TEXT_FILE, where=text[1:], found=str(error)) from error
+            instead = near_files.missing(text[1:]) if isinstance(error, FileNotFoundError) else None
+            meant = instead.meant if instead else None
+            raise UsageError.of(samples_wording.TEXT_FILE, where=text[1:], found=str(error), meant=meant) from error
     return texts
 
 

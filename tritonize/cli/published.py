@@ -18,29 +18,17 @@ def directories(repository: Path, models: Sequence[str], version: int | None) ->
         UsageError: the repository, a model or a version does not exist.
     """
     from tritonize import repository as repositories
-    from tritonize.core import names
-    from tritonize.core.errors import UsageError
-    from tritonize.core.messages import repository as wording
-    from tritonize.core.messages import usage
 
     known = repositories.models(repository)
     unknown = [name for name in models if name not in known]
     if unknown:
-        raise UsageError.of(
-            usage.NO_MODEL, where=str(repository), found=", ".join(unknown), expected=names.listed(known, unknown[0])
-        )
+        raise repositories.no_model(unknown, known, where=str(repository))
     directories = {}
     for name in models or known:
         present = repositories.versions(repository, name)
         wanted = version if version is not None else max(present, default=None)
         if wanted is None or wanted not in present:
-            raise UsageError.of(
-                wording.NO_VERSION,
-                where=str(repository / name),
-                expected=", ".join(map(str, present)) or "at least one version",
-                found=str(wanted),
-                model=name,
-            )
+            raise repositories.no_version(repository / name, present, wanted)
         directories[name] = repository / name / str(wanted)
     return directories
 

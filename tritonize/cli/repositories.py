@@ -55,15 +55,11 @@ def opened(repository: str, models: Sequence[str], *, depth: str) -> Iterator[Pa
 
 def _require(store: Store, copy: Path, models: Sequence[str]) -> None:
     """Raise UsageError if a model is not in the repository: the copy alone would be a repository without models."""
-    from tritonize.core import names
-    from tritonize.core.errors import UsageError
-    from tritonize.core.messages import repository as wording
+    from tritonize import repository
 
     if absent := [name for name in models if not (copy / name).is_dir()]:
         present = sorted({path.split("/")[0] for path in store.entries()})
-        raise UsageError.of(
-            wording.NO_MODEL, where=store.address, found=", ".join(absent), expected=names.listed(present, absent[0])
-        )
+        raise repository.no_model(absent, present, where=store.address)
 
 
 def _add_steps(store: Store, copy: Path, models: Sequence[str]) -> None:

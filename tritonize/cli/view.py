@@ -56,11 +56,12 @@ def _onnx_file(repository: Path, model: str | None, version: int | None) -> Path
             models and `model` is None.
     """
     from tritonize.cli import published
-    from tritonize.core import errors
+    from tritonize.core import errors, near_files
     from tritonize.core.messages import usage
 
     if not repository.exists():
-        raise errors.UsageError.of(usage.NOTHING_TO_VIEW, where=str(repository))
+        instead = near_files.missing(repository, folder=not repository.suffix)
+        raise errors.UsageError.of(usage.NOTHING_TO_VIEW, where=str(repository), found=instead.found, meant=instead.meant)
     directories = published.directories(repository, [model] if model else (), version)
     if len(directories) > 1:
         raise errors.UsageError.of(usage.VIEW_SEVERAL, found=", ".join(directories))

@@ -14,7 +14,7 @@ from tritonize.core.suggestions import Meant
 MOST_ENTRIES = 5_000
 """Most entries of folders that a search below the current folder reads."""
 _DEEPEST = 5
-_LISTED = 6
+_LISTED, _FEW = 6, 3
 _SKIPPED = {"node_modules", "__pycache__", "site-packages"}
 
 
@@ -44,7 +44,8 @@ def missing(path: str | Path, *, suffixes: Collection[str] = (), folder: bool = 
     near = [*_resolved(above, rest, fits), *_below(wanted, fits)]
     chosen = tuple(dict.fromkeys(_as_written(each, wanted) for each in near))[:3]
     meant = Meant(written=str(path), near=chosen) if chosen else None
-    return Missing(found=_found(above, rest, fits), meant=meant)
+    found = f"no folder {above / rest[0]}" if meant and len(rest) > 1 else _found(above, rest, fits)
+    return Missing(found=found, meant=meant)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,8 +118,9 @@ def _found(above: Path, rest: tuple[str, ...], fits: _Fits) -> str | None:
         return f"no folder {above / rest[0]}; {where} has {_listed(folders)}" if folders else f"no folder {above / rest[0]}"
     names = [entry.name for entry in _entries(above) if fits(entry)]
     if not names:
-        kind = "folder" if fits.folder else " or ".join(sorted(fits.suffixes)) + " file" if fits.suffixes else "file"
-        return f"{where} has no {kind}"
+        few = fits.suffixes if len(fits.suffixes) <= _FEW else ()
+        kind = "folder" if fits.folder else f"{' or '.join(sorted(few))} file".strip()
+        return f"{where} has no {kind}" if few or fits.folder or not fits.suffixes else f"{where} has no such file"
     return f"{where} has {_listed(names)}"
 
 
@@ -129,4 +131,4 @@ def _listed(names: list[str]) -> str:
 
 def _as_written(found: Path, wanted: Path) -> str:
     """Return a path in the form in which the wanted one is written: absolute or relative."""
-    return os.path.abspath(found) if wanted.is_absolute() else str(found)
+    return str(Path.cwd() / found) if wanted.is_absolute() else str(found)

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 _CUTOFF = 0.7
-"""Smallest similarity, from 0 to 1, at which a name is suggested. `tolerence` and `tolerance` have 0.89, `shape` and `scale` 0.6."""
+"""Smallest similarity at which a name is suggested, from 0 to 1: `tolerence` and `tolerance` have 0.89, `shape` and `scale` 0.6."""
 _CLOSE = 0.1
 """Names are suggested together if their similarity differs by at most this."""
 _SWAPPED, _PREFIX, _WORDS = 0.95, 0.9, 0.85
@@ -41,13 +41,13 @@ def near(written: str, known: Iterable[str], *, most: int = 3) -> list[str]:
     Case and the separators `-`, `_`, `.` and space do not count. A name is near if one of the two starts with the other, if it has
     all words of the written one, or if few letters differ.
     """
-    plain, words = _plain(written), set(_words(written))
+    plain = _plain(written)
     if not plain:
         return []
     matcher = difflib.SequenceMatcher(a="", b=plain, autojunk=False)
     scores = {}
     for name in known:
-        score = _likeness(matcher, name, words)
+        score = _likeness(matcher, written, name)
         if score >= _CUTOFF:
             scores[name] = score
     best = max(scores.values(), default=0.0)
@@ -74,8 +74,9 @@ def abbreviated(written: str, known: Iterable[str]) -> list[str]:
     return [name for name in known if pattern.match(_plain(name))]
 
 
-def _likeness(matcher: difflib.SequenceMatcher[str], name: str, words: set[str]) -> float:
-    written, plain = str(matcher.b), _plain(name)
+def _likeness(matcher: difflib.SequenceMatcher[str], written: str, name: str) -> float:
+    plain, words = _plain(name), set(_words(written))
+    written = _plain(written)
     if plain == written:
         return 1.0
     shorter, longer = sorted((plain, written), key=len)

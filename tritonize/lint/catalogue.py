@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Mapping
 
+from tritonize.core import suggestions
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import lint as messages
 from tritonize.lint import (
@@ -82,7 +83,9 @@ def rule(name: str) -> Rule:
     wanted = name.strip()
     found = RULES.get(wanted.upper()) or next((each for each in RULES.values() if each.name == wanted.lower()), None)
     if found is None:
-        raise UsageError.of(messages.NO_RULE, found=name, expected=f"{min(RULES)} to {max(RULES)}")
+        known = [*RULES, *(each.name for each in RULES.values())]
+        expected = f"{min(RULES)} to {max(RULES)}, or a rule's name"
+        raise UsageError.of(messages.NO_RULE, found=name, expected=expected, meant=suggestions.meant(wanted, known))
     return found
 
 

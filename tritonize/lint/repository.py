@@ -8,10 +8,9 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tritonize.core import names
+from tritonize import repository
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import lint as messages
-from tritonize.core.messages import server as server_messages
 from tritonize.lint import (
     backends,
     configuration,
@@ -73,7 +72,7 @@ class Repository:
         self._follow = follow
         self._hash_all = hash_all
         if not self._root.is_dir():
-            raise UsageError.of(server_messages.NO_REPOSITORY, where=str(path))
+            raise repository.no_repository(path)
         try:
             self.entries = entries(self._root, self._root)
         except OSError as error:
@@ -107,8 +106,7 @@ class Repository:
         """
         for name in models or ():
             if name not in self.names:
-                known = names.listed(self.names, name) or "no models"
-                raise UsageError.of(messages.NO_MODEL, where=str(self.path), expected=known, found=name)
+                raise repository.no_model([name], self.names, where=str(self.path))
         if not models:
             yield from layout.root(self._root, self.entries)
         for name in models or self.names:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from tritonize.core import near_files
 from tritonize.core.artifacts import Check, OnnxArtifact, SampleSet, Source
 from tritonize.core.error_location import Location, NodeError
 from tritonize.core.errors import UsageError
@@ -115,7 +116,8 @@ def locate_files(expected: schema.Model, found: Path, work: Path, *, recorder: R
     recorder = recorder or Recorder()
     for path in (Path(expected.source), found):
         if not path.is_file():
-            raise UsageError.of(wording.MODEL_FILE_MISSING, where=str(path))
+            instead = near_files.missing(path, suffixes=(".onnx",))
+            raise UsageError.of(wording.MODEL_FILE_MISSING, where=str(path), found=instead.found, meant=instead.meant)
     source = identification.identify(expected)
     (work / "found").mkdir()
     inspection.inspect(Source(kind="onnx", location=str(found), sha256={}), work / "found")  # rejects a file that is not ONNX

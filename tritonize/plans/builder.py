@@ -21,7 +21,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from tritonize.core import bounded_files, cache, errors, onnx_protobuf
+from tritonize.core import bounded_files, cache, errors, near_files, onnx_protobuf
 from tritonize.core.artifacts import to_json
 from tritonize.core.errors import PlanError, RepositoryError, UsageError, WorkerError
 from tritonize.core.messages import files as files_wording
@@ -64,7 +64,8 @@ def read_request(path: Path) -> BuildRequest:
     try:
         request = BuildRequest.model_validate(bounded_files.json_of(path))
     except FileNotFoundError as error:
-        raise UsageError.of(files_wording.REQUEST_MISSING, where=str(path)) from error
+        instead = near_files.missing(path, suffixes=(".json",))
+        raise UsageError.of(files_wording.REQUEST_MISSING, where=str(path), found=instead.found, meant=instead.meant) from error
     except ValidationError as error:
         lines = [f"{key_places.dotted(where)}: {text}" for where, text in loader.schema_problems(error, BuildRequest)]
         raise UsageError.of(files_wording.REQUEST_INVALID, where=str(path), details=lines) from error

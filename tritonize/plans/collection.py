@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tritonize.core import errors
+from tritonize.core import errors, near_files
 from tritonize.core.errors import PlanError, UsageError
 from tritonize.core.messages import plans as wording
 from tritonize.plans import plan_file, proof_record
@@ -43,7 +43,8 @@ def read(places: Sequence[Path]) -> tuple[CollectedPlan, ...]:
         PlanError: a plan is damaged or has no metadata.
     """
     if absent := [str(place) for place in places if not place.exists()]:
-        raise UsageError.of(wording.PLANS_MISSING, where=", ".join(absent))
+        instead = near_files.missing(absent[0], folder=not absent[0].endswith(".plan"))
+        raise UsageError.of(wording.PLANS_MISSING, where=", ".join(absent), found=instead.found, meant=instead.meant)
     paths = [path for place in places for path in (sorted(place.glob("*.plan")) if place.is_dir() else [place])]
     if not paths:
         raise UsageError.of(wording.PLANS_NONE, where=", ".join(map(str, places)), expected="a file *.plan")

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any  # Any: JSON data, checked where it is read
 
-from tritonize.core import bounded_files
+from tritonize.core import bounded_files, near_files
 from tritonize.core.errors import RepositoryError, UsageError
 from tritonize.core.messages import golden as wording
 
@@ -112,7 +112,8 @@ def unpack(path: Path, directory: Path, *, allowed: re.Pattern[str]) -> None:
             member.
     """
     if not path.is_file():
-        raise UsageError.of(wording.FILE_MISSING, where=str(path))
+        instead = near_files.missing(path, suffixes=(path.suffix,))
+        raise UsageError.of(wording.FILE_MISSING, where=str(path), found=instead.found, meant=instead.meant)
     with contextlib.ExitStack() as stack:
         try:
             archive = stack.enter_context(zipfile.ZipFile(path))

@@ -18,7 +18,17 @@ from tritonize.repository.pinned_config import with_pin, with_policy
 from tritonize.repository.publishing import config_changes, publish, require_other_names, require_same_config
 from tritonize.repository.staging import Run, stage, staging
 from tritonize.repository.unconfigured import completed as completed_by_triton
-from tritonize.repository.versions import choose, models, next_version, proven_config, read_config, versions
+from tritonize.repository.versions import (
+    choose,
+    models,
+    next_version,
+    no_model,
+    no_repository,
+    no_version,
+    proven_config,
+    read_config,
+    versions,
+)
 
 __all__ = [
     "CONFIG",
@@ -36,6 +46,9 @@ __all__ = [
     "is_config",
     "models",
     "next_version",
+    "no_model",
+    "no_repository",
+    "no_version",
     "pinned",
     "proven_config",
     "publish",

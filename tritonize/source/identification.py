@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import os
 import zipfile
 from pathlib import Path
 from typing import Literal
 
+from tritonize.core import near_files
 from tritonize.core.artifacts import Source
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import security
@@ -28,7 +28,8 @@ def identify(model: schema.Model) -> Source:
     """
     if model.python:
         if missing := [path for path in model.python_files if not path.is_file()]:
-            raise UsageError.of(wording.NO_STEP_FILE, where=str(missing[0]))
+            instead = near_files.missing(missing[0])
+            raise UsageError.of(wording.NO_STEP_FILE, where=str(missing[0]), found=instead.found, meant=instead.meant)
         hashes = {path.name: _sha256(path) for path in model.python_files}
         return Source(kind="python", location=Path(model.python).name, sha256=hashes)
     if model.is_factory:
@@ -63,23 +64,13 @@ def _no_file(path: Path) -> UsageError:
     expected = "a TorchScript file, a .pt2 or .onnx file, or package.module:factory"
     if path.is_dir():
         return UsageError.of(wording.NO_FILE, where=str(path), expected=expected, found="a directory")
-    if near := _similar_files(path):
-        written = " or ".join(str(path.with_name(name)) for name in near)
-        return UsageError.of(wording.DID_YOU_MEAN_FILE, where=str(path), expected=expected, near=", ".join(near), written=written)
+    instead = near_files.missing(path, suffixes=_SUFFIXES)
+    if meant := instead.meant:
+        written = " or ".join(meant.near)
+        return UsageError.of(wording.DID_YOU_MEAN_FILE, where=str(path), expected=expected, meant=meant, written=written)
     if factory := _as_factory(os.path.relpath(path) if path.is_absolute() else str(path)):
         return UsageError.of(wording.DID_YOU_MEAN_FACTORY, where=str(path), expected=expected, written=factory)
-    return UsageError.of(wording.NO_FILE, where=str(path), expected=expected)
-
-
-def _similar_files(path: Path) -> list[str]:
-    """Names of model files in the folder of `path` that differ from its name in case, or else in a few letters."""
-    try:
-        names = [each.name for each in path.parent.iterdir() if each.suffix.lower() in _SUFFIXES and each.is_file()]
-    except OSError:
-        return []
-    same = [name for name in names if name.lower() == path.name.lower()]
-    lowered = {name.lower(): name for name in names}
-    return same or [lowered[name] for name in difflib.get_close_matches(path.name.lower(), list(lowered), n=3, cutoff=0.75)]
+    return UsageError.of(wording.NO_FILE, where=str(path), expected=expected, found=instead.found)
 
 
 def _as_factory(text: str) -> str | None:

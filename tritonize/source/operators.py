@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from tritonize.core import near_files
 from tritonize.core.errors import ExportError, UsageError
 from tritonize.core.messages import source as wording
 
@@ -91,7 +92,8 @@ def load(paths: Sequence[Path]) -> tuple[Operator, ...]:
     _registered.clear()
     for number, path in enumerate(paths):
         if not path.is_file():
-            raise UsageError.of(wording.OPERATORS_MISSING, where=str(path))
+            instead = near_files.missing(path, suffixes=(".py",))
+            raise UsageError.of(wording.OPERATORS_MISSING, where=str(path), found=instead.found, meant=instead.meant)
         module_spec = importlib.util.spec_from_file_location(f"tritonize_operators_{number}", path)
         assert module_spec is not None
         assert module_spec.loader is not None

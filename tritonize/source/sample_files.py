@@ -11,13 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from tritonize.core import bounded_files, npy
+from tritonize.core import bounded_files, near_files, npy
 from tritonize.core.arrays import Arrays
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import files as files_wording
 from tritonize.core.messages import samples as wording
 from tritonize.process import processes
 
+_SUFFIXES = (".npz", ".json", ".txt")
 _UNREADABLE = (
     OSError,
     ValueError,
@@ -40,7 +41,8 @@ def matches(pattern: str) -> list[str]:
     """
     paths = sorted(glob.glob(pattern))  # noqa: PTH207 - the pattern may be absolute
     if not paths:
-        raise UsageError.of(wording.NO_FILES, where=pattern)
+        instead = near_files.missing(pattern, suffixes=_SUFFIXES)
+        raise UsageError.of(wording.NO_FILES, where=pattern, found=instead.found, meant=instead.meant)
     return paths
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ruamel.yaml.comments import CommentedMap
 
+from tritonize.core import suggestions
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import files as files_wording
 from tritonize.core.messages import specification as wording
@@ -33,7 +34,8 @@ def keep_in_fp32(path: Path, model: str, nodes: Sequence[str]) -> None:
     models = root.get("models") if isinstance(root, CommentedMap) else None
     if not isinstance(models, CommentedMap) or not isinstance(models.get(model), CommentedMap):
         known = ", ".join(map(str, models)) if isinstance(models, CommentedMap) else "none"
-        raise UsageError.of(wording.NO_MODEL, where=str(path), found=model, expected=known[:1000])
+        meant = suggestions.meant(model, models) if isinstance(models, dict) else None
+        raise UsageError.of(wording.NO_MODEL, where=str(path), found=model, expected=known[:1000], meant=meant)
     section = models[model]
     if not isinstance(section.get("keep_fp32"), CommentedMap):
         section["keep_fp32"] = CommentedMap()

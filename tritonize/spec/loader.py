@@ -12,7 +12,7 @@ from typing import Any  # Any: problems of pydantic and nodes of YAML
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml.comments import CommentedMap
 
-from tritonize.core import dtypes, suggestions
+from tritonize.core import dtypes, near_files, suggestions
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import files as files_wording
 from tritonize.core.messages import specification as wording
@@ -94,7 +94,8 @@ def _parse(path: Path) -> object:
     try:
         return yaml_file.load(path)[1]
     except FileNotFoundError as error:
-        raise UsageError.of(files_wording.SPEC_MISSING, where=str(path)) from error
+        instead = near_files.missing(path, suffixes=(".yaml", ".yml"))
+        raise UsageError.of(files_wording.SPEC_MISSING, where=str(path), found=instead.found, meant=instead.meant) from error
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError.of(files_wording.SPEC_UNREADABLE, where=str(path), found=str(error)) from error
     except ValueError as error:

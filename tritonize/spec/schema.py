@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal  # Any: with `object`, pydantic's JSO
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
-from tritonize.core import dtypes, names
+from tritonize.core import dtypes, names, suggestions
 from tritonize.core.errors import UsageError
 from tritonize.core.local_paths import local
 from tritonize.core.messages import export as wording
@@ -509,7 +509,12 @@ class Spec(_Section):
             UsageError: a name is not a model of the specification.
         """
         if unknown := [name for name in names if name not in self.models]:
-            raise UsageError.of(specification.NO_MODEL, found=", ".join(unknown), expected=", ".join(self.models))
+            raise UsageError.of(
+                specification.NO_MODEL,
+                found=", ".join(unknown),
+                expected=", ".join(self.models),
+                meant=suggestions.meant(unknown[0], self.models),
+            )
         return tuple(names) or tuple(self.models)
 
 

@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Literal
 
 from tritonize import repository
-from tritonize.core import errors, names, onnx_graph, temporary
+from tritonize.core import errors, onnx_graph, temporary
 from tritonize.core.artifacts import Report
 from tritonize.core.errors import MissingError, RepositoryError, ServerError, TritonizeError, UsageError
 from tritonize.core.messages import adoption as wording
-from tritonize.core.messages import repository as repository_wording
 from tritonize.core.messages import server as server_wording
 from tritonize.core.recorder import Listener, silent
 from tritonize.lint import model as lint_model
@@ -131,8 +130,7 @@ class _Work:
 def _require_known(request: Request, opened: Repository) -> None:
     for name in request.models:
         if opened.model(name) is None:
-            expected = names.listed(opened.names, name) or "no models"
-            raise UsageError.of(repository_wording.NO_MODEL, where=str(opened.path), expected=expected, found=name)
+            raise repository.no_model([name], opened.names, where=str(opened.path))
     described = request.specification.models if request.specification else ()
     if unknown := [name for name in described if opened.model(name) is None]:
         raise UsageError.of(wording.SPEC_UNKNOWN, found=", ".join(unknown), expected=", ".join(opened.names) or "no models")

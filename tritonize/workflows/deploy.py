@@ -74,8 +74,7 @@ def deploy(request: Request) -> Written:
     present = repository.models(request.repository)
     absent = [name for name in request.models if name not in present]
     if absent:
-        found, expected = ", ".join(absent), ", ".join(present)
-        raise UsageError.of(repository_wording.NO_MODEL, where=str(request.repository), found=found, expected=expected)
+        raise repository.no_model(absent, present, where=str(request.repository))
     target = request.out.absolute()
     if target.is_relative_to(request.repository.absolute()):
         raise RepositoryError.of(repository_wording.PACK_INSIDE, where=str(request.out))

@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import Any  # Any: JSON data of a manifest, which readers take apart by key
 
 from tritonize import repository
-from tritonize.core import names
-from tritonize.core.errors import RepositoryError, TritonizeError, UsageError
+from tritonize.core.errors import RepositoryError, TritonizeError
 from tritonize.core.messages import adoption
-from tritonize.core.messages import repository as wording
 from tritonize.repository import evidence_place
 from tritonize.repository.manifest import Manifest
 from tritonize.triton import model_config
@@ -80,7 +78,7 @@ def listing(place: Path, models: Sequence[str] = ()) -> tuple[ModelLine, ...]:
     present = repository.models(place)
     absent = [name for name in models if name not in present]
     if absent:
-        raise UsageError.of(wording.NO_MODEL, where=str(place), found=", ".join(absent), expected=names.listed(present, absent[0]))
+        raise repository.no_model(absent, present, where=str(place))
     return tuple(_model(place, name) for name in models or present)
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tritonize import repository
-from tritonize.core import bounded_files, durable_files, names, temporary
-from tritonize.core.errors import RepositoryError, UsageError, storage_errors
+from tritonize.core import bounded_files, durable_files, temporary
+from tritonize.core.errors import RepositoryError, storage_errors
 from tritonize.core.messages import repository as wording
 from tritonize.repository import file_hashes, private_copy
 from tritonize.triton import model_config
@@ -43,7 +43,7 @@ def pack(place: Path, folder: Path, models: Sequence[str] = ()) -> Packed:
     present = repository.models(place)
     absent = [name for name in models if name not in present]
     if absent:
-        raise UsageError.of(wording.NO_MODEL, where=str(place), found=", ".join(absent), expected=names.listed(present, absent[0]))
+        raise repository.no_model(absent, present, where=str(place))
     target = folder.absolute()
     if target.is_relative_to(place.absolute()):
         raise RepositoryError.of(wording.PACK_INSIDE, where=str(folder))

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from tritonize import repository
-from tritonize.core import bounded_files, names
+from tritonize.core import bounded_files
 from tritonize.core.errors import RepositoryError, TritonizeError, UsageError
 from tritonize.core.messages import repository as wording
 from tritonize.provenance import signatures
@@ -61,9 +61,7 @@ def prune(request: Request, *, done: Callable[[Removal], None] = lambda _removal
     present = repository.models(request.repository)
     absent = [name for name in request.models if name not in present]
     if absent:
-        raise UsageError.of(
-            wording.NO_MODEL, where=str(request.repository), found=", ".join(absent), expected=names.listed(present, absent[0])
-        )
+        raise repository.no_model(absent, present, where=str(request.repository))
     if request.dry_run:
         return tuple(_tried(request, name, _planned) for name in request.models or present)
     with repository.staging(request.repository):

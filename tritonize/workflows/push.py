@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tritonize import remote, repository
-from tritonize.core import names, temporary
-from tritonize.core.errors import RepositoryError, TritonizeError, UsageError
+from tritonize.core import temporary
+from tritonize.core.errors import RepositoryError, TritonizeError
 from tritonize.core.messages import remote as wording
 from tritonize.core.messages import repository as repository_wording
 from tritonize.core.results import PASSED
@@ -66,8 +66,7 @@ def push(request: Request, *, done: Callable[[Pushed], None] = lambda _pushed: N
     store = remote.open_store(request.address)
     present = repository.models(request.repository)
     if absent := [name for name in request.models if name not in present]:
-        found, where = ", ".join(absent), str(request.repository)
-        raise UsageError.of(repository_wording.NO_MODEL, where=where, found=found, expected=names.listed(present, found))
+        raise repository.no_model(absent, present, where=str(request.repository))
     results = []
     for name in sorted(request.models or present, key=lambda name: _depth(request.repository, name)):
         if repository.completed_by_triton(request.repository / name):

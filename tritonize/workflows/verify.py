@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tritonize import repository
-from tritonize.core import arrays, names, temporary
+from tritonize.core import arrays, temporary
 from tritonize.core.artifacts import Finding, PublishedVersion, Report, ServerHandle
 from tritonize.core.connection_options import ConnectionOptions
 from tritonize.core.errors import InferenceError, MissingError, RepositoryError, ServerError, TritonizeError, UsageError
@@ -84,9 +84,7 @@ def verify(request: Request) -> tuple[Report, ...]:
     present = repository.models(request.repository)
     absent = [name for name in request.models if name not in present]
     if absent:
-        raise UsageError.of(
-            wording.NO_MODEL, where=str(request.repository), found=", ".join(absent), expected=names.listed(present, absent[0])
-        )
+        raise repository.no_model(absent, present, where=str(request.repository))
     chosen = tuple(request.models or present)
     reports: list[Report] = []
     for number, name in enumerate(chosen, 1):
@@ -203,13 +201,7 @@ def _version(request: Request, name: str) -> PublishedVersion:
     if wanted is None:  # the one that clients get, by the configuration's version policy
         wanted = max(checked_copy.served_versions(request.repository, name) or present, default=None)
     if wanted is None or wanted not in present:
-        raise UsageError.of(
-            wording.NO_VERSION,
-            where=str(request.repository / name),
-            expected=", ".join(str(version) for version in present) or "at least one version",
-            found=str(wanted),
-            model=name,
-        )
+        raise repository.no_version(request.repository / name, present, wanted)
     return PublishedVersion(repository=request.repository, model=name, version=wanted)
 
 

@@ -135,7 +135,7 @@ def test_all_rules_are_listed() -> None:
     [
         (["lint"], "no such model repository. where: model_repository"),
         (["lint", "nowhere"], "no such model repository"),
-        (["lint", "repository", "hart"], "no directory of this name"),
+        (["lint", "repository", "hart"], "no such model"),
         (["lint", "--explain", "TR999"], "no such lint rule"),
         (["lint", "repository", "--ignore", "TR999"], "no such lint rule"),
         (["lint", "repository", "--oracle", "--ignore", "TR205"], "cannot be combined"),

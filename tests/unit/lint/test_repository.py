@@ -250,7 +250,7 @@ def test_named_models_alone_are_linted(root: Path) -> None:
     for name in ("one", "two"):
         Model(config="x").write(root / name)
     assert {each.model for each in Repository(root).lint(["two"])} == {"two"}
-    with pytest.raises(UsageError, match="no directory of this name"):
+    with pytest.raises(UsageError, match="no such model"):
         list(Repository(root).lint(["three"]))
 
 

@@ -29,13 +29,17 @@ NO_MODELS = Message(
     cause="the path names another folder, such as the folder of a single model",
     next_step="check the path; `tritonize run` publishes a model into a repository",
 )
-NO_MODEL = Message(code="repository-no-model", what="The repository has no such model.")
+NO_MODEL = Message(code="repository-no-model", what="The repository has no such model.", next_step="tritonize list {repository}")
 CONFIG_UNREADABLE = Message(
     code="repository-config-unreadable",
     what="The model's configuration cannot be read.",
     next_step="restore the file, or publish the model again with `tritonize run`",
 )
-NO_VERSION = Message(code="repository-no-version", what="The model {model!r} has no such version.")
+NO_VERSION = Message(
+    code="repository-no-version",
+    what="The model {model!r} has no such version.",
+    next_step="tritonize list {repository}",
+)
 CONFIG_DIFFERS = Message(
     code="repository-config-differs",
     what="The new version's {file} differs from the published one, which all versions of the model share.",

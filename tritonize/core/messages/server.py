@@ -103,7 +103,7 @@ OWN_CONFIG_UNREADABLE = Message(code="model-config-own-unreadable", what="The sp
 NO_REPOSITORY = Message(
     code="server-no-repository",
     what="There is no such model repository.",
-    next_step="check the path; `tritonize run` creates a repository and publishes a model into it",
+    next_step="check the path; to create it and publish a model into it: tritonize run MODEL --repository {repository}",
 )
 SERVER_ENDED = Message(code="server-ended", what="The server {how}.", next_step="read its log")
 SERVER_CRASHED = Message(

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from tritonize.core.messages import Message
 
-NO_FILE = Message(code="source-no-file", what="The model file does not exist.")
-NO_STEP_FILE = Message(code="step-no-file", what="The file of the Python step does not exist.")
+NO_FILE = Message(
+    code="source-no-file",
+    what="The model file does not exist.",
+    next_step="check the path; for a factory, write package.module:factory",
+)
+NO_STEP_FILE = Message(
+    code="step-no-file",
+    what="The file of the Python step does not exist.",
+    next_step="correct python or files in the spec; paths are relative to the spec's folder",
+)
 DID_YOU_MEAN_FILE = Message(
     code="source-near-file",
-    what="The model file does not exist; its folder has {near}.",
+    what="The model file does not exist.",
     next_step="write {written}",
 )
 DID_YOU_MEAN_FACTORY = Message(
@@ -28,7 +36,7 @@ NO_FACTORY = Message(
 )
 NEAR_FACTORY = Message(
     code="source-near-attribute",
-    what="The factory does not exist: module {module} has no {name}; it has {near}.",
+    what="The factory does not exist: module {module} has no {name}.",
     next_step="write {written}",
 )
 NOT_TORCHSCRIPT = Message(
@@ -102,7 +110,11 @@ INSPECTION_ENDED = Message(
     what="The process that inspects the model ended without a result.",
     cause="loading the model crashes, hangs, or needs more time or memory than the limit",
 )
-WEIGHTS_MISSING = Message(code="weights-missing", what="The weights file does not exist.")
+WEIGHTS_MISSING = Message(
+    code="weights-missing",
+    what="The weights file does not exist.",
+    next_step="correct weights in the spec; the path is relative to the spec's folder",
+)
 WEIGHTS_NO_STATE_DICT = Message(
     code="weights-no-state-dict",
     what="The weights file does not contain a state dict.",

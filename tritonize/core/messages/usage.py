@@ -59,7 +59,6 @@ TWO_TARGETS = Message(
 )
 TENSORRT_VERSION = Message(code="tensorrt-version-form", what="Invalid TensorRT version.")
 TRITON_RELEASE = Message(code="triton-release-form", what="Invalid Triton release.")
-NO_MODEL = Message(code="no-such-published-model", what="The model repository has no such model.")
 NO_REPORT = Message(
     code="report-missing",
     what="The version has no report.",

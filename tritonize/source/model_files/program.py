@@ -73,7 +73,7 @@ def check(opened: Archive) -> None:
             _Checker(f"{opened.path}: {name}").document(opened.read(name))
 
 
-def _refuse(message: Message, where: str, *, found: object = None, **values: str) -> NoReturn:
+def _refuse(message: Message, where: str, *, found: object = None, **values: Any) -> NoReturn:
     raise UsageError.of(message, where=where, found=None if found is None else str(found)[:200], **values)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import importlib
 import os
 import random
@@ -22,7 +21,7 @@ from tritonize.core.messages import source as wording
 from tritonize.onnx_model.worker.origins import is_standard
 from tritonize.source import model_files
 from tritonize.source.tasks import LoadRequest
-from tritonize.source.worker import module_state, operators_used, weights
+from tritonize.source.worker import missing_names, module_state, operators_used, weights
 from tritonize.source.worker.script_errors import last_lines, requires_gpu
 
 
@@ -146,7 +145,8 @@ def _load_factory(request: LoadRequest) -> torch.nn.Module:
         for part in attribute.split("."):
             owner = getattr(owner, part)
     except ModuleNotFoundError as error:
-        raise UsageError.of(wording.NO_PYTHON_MODULE, where=request.location, module=error.name) from error
+        meant = missing_names.module(request.location, error.name)
+        raise UsageError.of(wording.NO_PYTHON_MODULE, where=request.location, meant=meant, module=error.name) from error
     except AttributeError as error:
         raise _no_factory(request.location, owner) from error
     random.seed(0)  # every process that loads the model must get the same weights
@@ -169,19 +169,12 @@ def _load_factory(request: LoadRequest) -> torch.nn.Module:
 
 def _no_factory(location: str, owner: object) -> UsageError:
     """The error for a name that a module or a class lacks; it suggests the most similar names."""
-    module, _, attribute = location.partition(":")
-    name = next((part for part in attribute.split(".") if not hasattr(owner, part)), attribute)
-    callables = [each for each in dir(owner) if not each.startswith("_") and callable(getattr(owner, each, None))]
-    callables = [
-        each for each in callables if str(getattr(getattr(owner, each), "__module__", module)).startswith(module)
-    ] or callables
-    lowered = {each.lower(): each for each in callables}
-    near = [lowered[each] for each in difflib.get_close_matches(name.lower(), list(lowered), n=3, cutoff=0.6)]
-    values = {"module": module, "name": name}
-    if not near:
-        return UsageError.of(wording.NO_FACTORY, where=location, found=", ".join(callables[:8]) or None, **values)
-    written = " or ".join(f"{location[: len(location) - len(name)]}{each}" for each in near)
-    return UsageError.of(wording.NEAR_FACTORY, where=location, near=", ".join(near), written=written, **values)
+    module, name = location.partition(":")[0], missing_names.missing_part(location, owner)
+    if meant := missing_names.attribute(location, owner):
+        written = str(meant)
+        return UsageError.of(wording.NEAR_FACTORY, where=location, meant=meant, module=module, name=name, written=written)
+    found = ", ".join(missing_names.callables(location, owner)[:8]) or None
+    return UsageError.of(wording.NO_FACTORY, where=location, found=found, module=module, name=name)
 
 
 def user_line(error: BaseException) -> str | None:

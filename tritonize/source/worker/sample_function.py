@@ -15,6 +15,7 @@ from tritonize.core.artifacts import TensorSpec
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import samples as wording
 from tritonize.source.tasks import DrawRequest, DrawResult
+from tritonize.source.worker import missing_names
 
 
 def draw(request: DrawRequest) -> DrawResult:
@@ -45,12 +46,17 @@ def draw(request: DrawRequest) -> DrawResult:
 
 def _function(name: str) -> object:
     module_name, _, attribute = name.partition(":")
+    function: object = None
     try:
-        function: object = importlib.import_module(module_name)
+        function = importlib.import_module(module_name)
         for part in attribute.split("."):
             function = getattr(function, part)
-    except (ImportError, AttributeError) as error:
-        raise UsageError.of(wording.FUNCTION_MISSING, where=name, found=str(error)) from error
+    except ImportError as error:
+        meant = missing_names.module(name, error.name)
+        raise UsageError.of(wording.FUNCTION_MISSING, where=name, found=str(error), meant=meant) from error
+    except AttributeError as error:
+        meant = missing_names.attribute(name, function)
+        raise UsageError.of(wording.FUNCTION_MISSING, where=name, found=str(error), meant=meant) from error
     if not callable(function):
         raise UsageError.of(wording.FUNCTION_NOT_CALLABLE, where=name, found=f"a {type(function).__name__}")
     return function

@@ -10,9 +10,12 @@ from typing import Any  # Any: what the user's file of weights holds
 import torch
 from torch.nn.parameter import is_lazy
 
+from tritonize.core import near_files
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import source as wording
 from tritonize.source.worker.script_errors import last_lines
+
+_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".safetensors")
 
 
 def load(module: torch.nn.Module, path: Path, *, key: str, prefix: str) -> None:
@@ -31,7 +34,8 @@ def load(module: torch.nn.Module, path: Path, *, key: str, prefix: str) -> None:
     try:
         whole = _read(path)
     except FileNotFoundError as error:
-        raise UsageError.of(wording.WEIGHTS_MISSING, where=str(path)) from error
+        instead = near_files.missing(path, suffixes=_SUFFIXES)
+        raise UsageError.of(wording.WEIGHTS_MISSING, where=str(path), found=instead.found, meant=instead.meant) from error
     except Exception as error:
         raise _not_loaded(path, error) from error
     state = _entry(whole, key, path)

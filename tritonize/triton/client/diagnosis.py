@@ -66,8 +66,8 @@ def explain(address: Address, error: ServerError) -> ServerError:
         right = _instead(address, found.protocol, secure=found.secure)
         if found.secure and protocol == "grpc":
             return ServerError.of(messages.NO_HTTP2, where=where, found=line, address=right)
-        names = {"found_protocol": _NAMES[found.protocol], "protocol": _NAMES[protocol]}
-        return ServerError.of(messages.SWAPPED_PORT, where=where, found=line, address=right, **names)
+        there, wanted = _NAMES[found.protocol], _NAMES[protocol]
+        return ServerError.of(messages.SWAPPED_PORT, where=where, found=line, address=right, found_protocol=there, protocol=wanted)
     if found.protocol == "other":
         return ServerError.of(messages.OTHER_PROTOCOL, where=where, found=line)
     return error

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tritonize.core import errors, temporary
+from tritonize.core import errors, near_files, temporary
 from tritonize.core.artifacts import ServerHandle
 from tritonize.core.errors import ServerError, UsageError
 from tritonize.core.messages import server as messages
@@ -91,7 +92,11 @@ def start(
         ServerError: a port is in use, the server ended, a model was refused, or startup took too long.
     """
     if not repository.is_dir():
-        raise UsageError.of(messages.NO_REPOSITORY, where=str(repository))
+        instead = near_files.missing(repository, folder=True)
+        where = shlex.quote(str(repository))
+        raise UsageError.of(
+            messages.NO_REPOSITORY, where=str(repository), found=instead.found, meant=instead.meant, repository=where
+        )
     served = view.model_folders(repository, models)
     asked = _Asked(how=how, repository=repository, served=served, plugins=tuple(plugins))
     program = _program(asked, on_progress)
