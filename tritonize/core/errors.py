@@ -11,10 +11,11 @@ import contextlib
 import errno
 import importlib.util
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Self  # Any: JSON data of `to_dict`
 
+from tritonize.core.code_place import CodePlace as CodePlace
 from tritonize.core.messages import Message, files
 from tritonize.core.suggestions import Meant
 
@@ -22,19 +23,6 @@ EXIT_OK = 0
 EXIT_DIFFERS = 1
 EXIT_BUG = 70
 EXIT_INTERRUPTED = 130
-
-
-@dataclass(frozen=True, kw_only=True)
-class CodePlace:
-    """A place in the user's model: a line of its code, a module, or both. One of them is known."""
-
-    line: str | None = None
-    """`file.py:line`."""
-    module: str | None = None
-    """Path of the module in the model, such as `encoder.0.conv`."""
-
-    def __str__(self) -> str:
-        return ", ".join(filter(None, (self.line, self.module and f"module {self.module}")))
 
 
 class TritonizeError(Exception):
@@ -131,8 +119,7 @@ class TritonizeError(Exception):
             "next_step": self.next_step,
             "details": list(self.details),
             "code": self.code,
-            "did_you_mean": list(self.meant.near) if self.meant else [],
-            "written": self.meant.written if self.meant else None,
+            "meant": asdict(self.meant) if self.meant else None,
             "place": asdict(self.place) if self.place else None,
         }
 
@@ -248,7 +235,7 @@ def from_dict(fields: dict[str, Any]) -> TritonizeError:
         next_step=fields.get("next_step"),
         details=fields.get("details", ()),
         code=fields.get("code"),
-        meant=Meant(written=fields["written"], near=tuple(near)) if (near := fields.get("did_you_mean")) else None,
+        meant=Meant(written=meant["written"], near=tuple(meant["near"])) if (meant := fields.get("meant")) else None,
     )
 
 

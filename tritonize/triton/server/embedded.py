@@ -92,11 +92,7 @@ def start(
         ServerError: a port is in use, the server ended, a model was refused, or startup took too long.
     """
     if not repository.is_dir():
-        instead = near_files.missing(repository, folder=True)
-        where = shlex.quote(str(repository))
-        raise UsageError.of(
-            messages.NO_REPOSITORY, where=str(repository), found=instead.found, meant=instead.meant, repository=where
-        )
+        raise _no_repository(repository)
     served = view.model_folders(repository, models)
     asked = _Asked(how=how, repository=repository, served=served, plugins=tuple(plugins))
     program = _program(asked, on_progress)
@@ -117,6 +113,12 @@ def start(
     )
     with _run_on_free_ports(launch, ports or Ports()) as running:
         yield running
+
+
+def _no_repository(path: Path) -> UsageError:
+    instead = near_files.missing(path, folder=True)
+    where = shlex.quote(str(path))
+    return UsageError.of(messages.NO_REPOSITORY, where=str(path), found=instead.found, meant=instead.meant, repository=where)
 
 
 @dataclass(frozen=True, kw_only=True)
