@@ -14,7 +14,7 @@ COVERED ?= tests/unit
 CORPUS := build/corpus
 DOCS := build/docs
 
-.PHONY: help install demo demo-imagenet test test-slow test-gpu sanitize coverage check bench soak faultbench corpus schema modules lint-pages docs format wheel-aarch64 clean
+.PHONY: help install demo demo-imagenet test test-slow test-gpu sanitize coverage check bench soak faultbench corpus schema modules lint-pages reference docs format wheel-aarch64 clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -78,6 +78,9 @@ modules: $(INSTALLED)  ## Write docs/modules.md from the docstrings
 
 lint-pages: $(INSTALLED)  ## Write docs/lint from the lint rules
 	$(BIN)/python scripts/lint_pages.py
+
+reference: $(INSTALLED)  ## Write docs/reference from the code
+	$(BIN)/python scripts/reference_pages.py
 
 $(DOCS)/.installed: pyproject.toml constraints.txt
 	@[ -x $(DOCS)/venv/bin/python ] || $(PYTHON) -m venv $(DOCS)/venv

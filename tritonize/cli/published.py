@@ -35,6 +35,6 @@ def directories(repository: Path, models: Sequence[str], version: int | None) ->
 
 def has_display() -> bool:
     """Whether a graphical browser can open here. Without a display, Python would start a text browser in the terminal."""
-    import os
+    from tritonize.core import environment
 
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    return bool(environment.DISPLAY.value() or environment.WAYLAND.value())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -20,6 +19,7 @@ from tritonize.cli.limits import VERIFY_S, Deadline, limited
 from tritonize.cli.sign import RequireSignature
 from tritonize.cli.terminal import say
 from tritonize.cli.watch import WatchOptions, with_watch
+from tritonize.core import environment
 from tritonize.core.connection_options import ConnectionOptions
 from tritonize.core.errors import UsageError
 from tritonize.core.local_paths import is_address, local
@@ -92,7 +92,7 @@ class Output:
 
         if self.junit is not None:
             durable_files.write(self.junit, junit_report.document(reports))
-        if os.environ.get("GITHUB_ACTIONS") == "true":
+        if environment.GITHUB.value() == "true":
             for line in github.lines(reports):
                 say(line, err=True)
         finish(reports, as_json=self.as_json, only_proven=self.only_proven)

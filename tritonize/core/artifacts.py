@@ -219,8 +219,11 @@ class Element:
     """One element of an output for which expected and found differ."""
 
     index: tuple[int, ...]
+    """One number per axis."""
     expected: float
+    """PyTorch's value."""
     found: float
+    """The value that was compared with it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,27 +235,43 @@ class TensorCheck:
     """
 
     name: str
+    """The name of the output."""
     passed: bool
+    """Whether shape, type and every element are right."""
     reason: str | None
     """Why it failed, in one line; `None` if it passed."""
     expected_shape: tuple[int, ...] | None
+    """PyTorch's shape; `None` if there is no such output."""
     found_shape: tuple[int, ...] | None
+    """The shape that was found; `None` if the output is missing."""
     expected_dtype: str | None
+    """PyTorch's element type."""
     found_dtype: str | None
+    """The element type that was found."""
     rtol: float
+    """The relative tolerance."""
     atol: float
+    """The absolute tolerance, in the output's unit."""
     expected_nan: int = 0
+    """Number of NaN in the expected output."""
     found_nan: int = 0
+    """Number of NaN in the output that was found."""
     expected_inf: int = 0
+    """Number of infinities in the expected output."""
     found_inf: int = 0
+    """Number of infinities in the output that was found."""
     max_abs: float | None = None
+    """Largest |found - expected|."""
     mean_abs: float | None = None
+    """Mean |found - expected|."""
     max_rel: float | None = None
     """max |found - expected| / |expected| over elements with |expected| above a thousandth of its largest magnitude."""
     cosine: float | None = None
+    """Cosine of the angle between expected and found."""
     largest: float | None = None
     """Largest finite expected magnitude; with a larger atol, every value of that size passes."""
     elements: int = 0
+    """Number of elements."""
     mismatched: int = 0
     """Elements outside |found - expected| <= atol + rtol * |expected|."""
     worst: tuple[Element, ...] = ()
@@ -264,11 +283,15 @@ class Check:
     """The comparison of all outputs of one batch at one stage with the reference."""
 
     stage: StageName
+    """The stage, such as `http`."""
     batch_size: int
     """0 if the model is not batched."""
     samples: tuple[int, ...]
+    """The samples of the batch, in order."""
     tensors: tuple[TensorCheck, ...]
+    """One comparison per output."""
     seconds: float = 0.0
+    """How long the response took."""
 
     @property
     def passed(self) -> bool:
@@ -281,9 +304,13 @@ class Finding:
     """A difference that is not in a tensor: a hash, a configuration field, a missing file."""
 
     where: str
+    """The file, field or model."""
     what: str
+    """What differs, in one sentence."""
     expected: str | None = None
+    """The required value."""
     found: str | None = None
+    """The actual value."""
     stage: StageName | None = None
     """The stage whose responses it is about: that stage failed, also if every output that it compared passed."""
 
@@ -293,13 +320,17 @@ class Stage:
     """One stage of a run with its verdict, time and memory."""
 
     name: Label
+    """The name of the stage; for `tritonize check`, the model file."""
     verdict: Verdict
+    """The verdict of this stage alone."""
     seconds: float
+    """How long it took."""
     library_seconds: float = 0.0
     """The part spent in libraries (torch, ONNX, ONNX Runtime, the server), imports included."""
     peak_memory: int = 0
     """Peak resident memory of the stage's processes in bytes; 0 if it starts none."""
     note: str = ""
+    """What it did, in short, or why it did not run."""
     optional: bool = False
     """If it did not run: whether the verdict does not depend on it, such as a transport without an address."""
 
@@ -380,16 +411,25 @@ class Report:
     """All results of a run or a verification; the text, HTML and JSON reports and the exit code depend on it alone."""
 
     command: str
+    """The command that made the report, such as `run`."""
     model: str
+    """The name of the model."""
     version: int | None
+    """The number of the version; `None` if there is none yet."""
     verdict: Verdict
+    """The verdict of the whole."""
     checks: tuple[Check, ...] = ()
+    """Every comparison: one per batch and stage."""
     rows: tuple[StageRow, ...] = ()
     """The error metrics of each output at each stage."""
     gates: tuple[Gate, ...] = ()
+    """The result of every rule."""
     floors: tuple[NoiseFloor, ...] = ()
+    """PyTorch's own errors, which the noise-floor ratio is relative to."""
     findings: tuple[Finding, ...] = ()
+    """Differences that are not in a tensor."""
     stages: tuple[Stage, ...] = ()
+    """The stages, in the order in which they ran."""
     notes: tuple[str, ...] = ()
     """Notes for the reader, in full sentences."""
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -401,6 +441,7 @@ class Report:
     location: Path | None = None
     """The published version, or the staged one that failed."""
     published: bool = False
+    """Whether the version is in the repository."""
 
     def __repr__(self) -> str:
         """A short form; the full content is thousands of numbers, which are in `report.json`."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from tritonize.core import errors, logs
+from tritonize.core import environment, errors, logs
 from tritonize.core.messages import files as wording
 from tritonize.core.messages import repository
 
@@ -26,9 +26,9 @@ _PROGRESS_INTERVAL_S = 5.0
 
 def directory() -> Path:
     """`$TRITONIZE_CACHE`, else `$XDG_CACHE_HOME/tritonize`, else `~/.cache/tritonize`; it may not exist yet."""
-    if own := os.environ.get("TRITONIZE_CACHE"):
+    if own := environment.CACHE.value():
         return Path(own).expanduser().absolute()
-    if shared := os.environ.get("XDG_CACHE_HOME"):
+    if shared := environment.SHARED_CACHE.value():
         return Path(shared).expanduser().absolute() / "tritonize"
     try:
         return Path.home() / ".cache" / "tritonize"

@@ -1,11 +1,28 @@
-"""The exit code of a command with several results: that of the worst. This is the only place that orders them."""
+"""The meaning of every exit code, and the exit code of a command with several results: that of the worst."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from tritonize.core.artifacts import Report
-from tritonize.core.errors import EXIT_DIFFERS, EXIT_OK, UnprovenError
+from tritonize.core.errors import EXIT_BUG, EXIT_DIFFERS, EXIT_INTERRUPTED, EXIT_OK, UnprovenError
+
+MEANINGS: Final = {
+    EXIT_OK: "Everything that was asked for passed.",
+    EXIT_DIFFERS: "The command ran, and outputs differ or there are findings: a result, not a crash.",
+    2: "The command line or the spec is invalid, or the model is not what the spec says.",
+    3: "Something is missing (a package, the server's runtime, a system library, a GPU), or a required comparison could not run: "
+    "*not run*. Nothing is published, unless `--allow-unproven` is given.",
+    4: "The export failed, or the model itself raises.",
+    5: "A TensorRT plan could not be built or is damaged.",
+    6: "The model repository has a conflict, is damaged, or there is no space.",
+    7: "The server did not start, refused a model, exited or timed out.",
+    8: "The server answered a request with an error.",
+    EXIT_BUG: "A bug in tritonize; the output has the traceback and the versions to report.",
+    EXIT_INTERRUPTED: "Ctrl-C or SIGTERM; nothing is left behind.",
+}
+"""Every exit code with its meaning. `docs/reference/exit-codes.md` is made from it."""
 
 
 def of(report: Report, *, allow_unproven: bool = False) -> int:

@@ -11,11 +11,10 @@ import logging
 import os
 import sys
 
-from tritonize.core import printable
+from tritonize.core import environment, printable
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import files
 
-VARIABLE = "TRITONIZE_LOG"
 LEVELS = ("debug", "info", "warning")
 """`info`: processes, stages and cache entries. `debug`: each request to a server as well."""
 
@@ -46,7 +45,7 @@ def enable(level: str) -> None:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         root.addHandler(handler)
-    os.environ[VARIABLE] = level
+    os.environ[environment.LOG.name] = level
 
 
 def enable_from_environment() -> None:
@@ -55,5 +54,5 @@ def enable_from_environment() -> None:
     Raises:
         UsageError: its value is not a level.
     """
-    if level := os.environ.get(VARIABLE):
+    if level := environment.LOG.value():
         enable(level)

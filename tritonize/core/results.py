@@ -45,6 +45,7 @@ class Metrics:
     """
 
     kind: Kind
+    """The meaning of the output, which selects the metrics."""
     answers: int
     """Number of compared batches."""
     items: int
@@ -54,6 +55,7 @@ class Metrics:
     misshaped: int
     """Batches whose output has the wrong shape; all their expected elements count as mismatched."""
     elements: int
+    """Number of elements."""
     finite: int
     """Elements that are finite on both sides."""
     mismatched: int
@@ -62,22 +64,31 @@ class Metrics:
     equal: bool
     """Whether there is an element, and every element is finite and identical on both sides. `snr_db` is then `None`."""
     rtol: float
+    """The relative tolerance."""
     atol: float
+    """The absolute tolerance, in the output's unit."""
     found_dtypes: tuple[str, ...]
     """Element types of the outputs; `max_ulp` uses the type of each batch."""
     expected_nan: int = 0
+    """Number of NaN in the expected outputs."""
     found_nan: int = 0
+    """Number of NaN in the outputs that were found."""
     expected_inf: int = 0
+    """Number of infinities in the expected outputs."""
     found_inf: int = 0
+    """Number of infinities in the outputs that were found."""
     largest: float | None = None
     """Largest finite expected magnitude."""
     max_abs: float | None = None
+    """Largest |found - expected|."""
     mean_abs: float | None = None
+    """Mean |found - expected|."""
     rmse: float | None = None
     """Square root of the mean squared difference."""
     max_rel: float | None = None
     """max |found - expected| / |expected| where |expected| is above a thousandth of its largest magnitude in the batch."""
     cosine: float | None = None
+    """Cosine of the angle between expected and found."""
     snr_db: float | None = None
     """10 log10(sum expected² / sum difference²); `None` if a sum is zero, see `equal`."""
     max_ulp: int | None = None
@@ -96,20 +107,26 @@ class Metrics:
     """Mean Kullback-Leibler divergence of found from expected, in nats, after scaling each row to sum 1. A zero in found counts as
     the smallest positive number of its type."""
     kl_max: float | None = None
+    """The largest divergence of a row."""
     masks: int | None = None
     """Masks that are not empty on either side: one per class and item, including a background class that has a number."""
     dice_mean: float | None = None
     """Mean over the masks of 2 |both| / (|expected| + |found|), counted in elements; 1 if all masks are empty. A NaN counts as
     marked on one side only."""
     dice_min: float | None = None
+    """The smallest Dice coefficient of a mask."""
     iou_mean: float | None = None
+    """Mean over the masks of |both| / |either|."""
     iou_min: float | None = None
+    """The smallest of them."""
     matched: int | None = None
     """Number of matched detections; `max_abs` and the other differences are over these."""
     moved: int | None = None
     """Matched detections that are in another row."""
     unmatched_expected: int | None = None
+    """Expected detections without a match."""
     unmatched_found: int | None = None
+    """Detections that were found and match none."""
     max_box: float | None = None
     """Largest coordinate difference of a matched detection."""
     max_score: float | None = None
@@ -125,10 +142,13 @@ class StageRow:
     """The metrics of one output at one stage, over all samples."""
 
     stage: StageName
+    """The stage, such as `http`."""
     output: str
+    """The name of the output."""
     against: Literal["fp64", "fp32"]
     """The reference: PyTorch in float64, or in float32 if float64 could not run."""
     metrics: Metrics
+    """The numbers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +160,9 @@ class NoiseFloor:
     """
 
     output: str
+    """The name of the output."""
     group: str
+    """`drawn` for all samples except the edge cases, or the name of an edge case."""
     noise: float
     """max |PyTorch in the model's precision - PyTorch in float64|."""
     scale: float
@@ -188,13 +210,18 @@ class Gate:
     gate: str
     """`tolerance` (rtol, atol against float32), `noise floor` (k against float64), or the name of a metric with its bound."""
     stage: StageName
+    """The stage, such as `http`."""
     output: str
+    """The name of the output."""
     group: str
     """`drawn`, the name of an edge case, or `all` if the rule applies to all samples together."""
     verdict: Verdict
+    """The verdict of this rule alone."""
     value: float | None
     """Number of mismatched elements, k, or the metric; `None` if it could not be computed."""
     limit: float | None
+    """The bound of the rule; a metric with two bounds has two gates."""
     note: str = ""
+    """Why it did not run, or what was allowed for."""
     sample: int | None = None
     """The sample with the largest value, if the value belongs to one sample."""

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from tritonize.core import cache
+from tritonize.core import cache, environment
 from tritonize.core.errors import PlanError, UsageError
 from tritonize.core.messages import plans as wording
 from tritonize.plans import placement
 
-BOUND = "TRITONIZE_PLAN_CACHE_GIB"
 _DEFAULT_GIB = 20.0
 BUILD_STEPS = 1
 """Version of the sequence of TensorRT calls that the worker makes for a request; part of the key of every plan.
@@ -34,13 +32,15 @@ def bound() -> int:
     Raises:
         UsageError: the environment variable TRITONIZE_PLAN_CACHE_GIB is not a number from 0 up.
     """
-    setting = os.environ.get(BOUND)
+    setting = environment.PLAN_CACHE.value()
     try:
         gib = float(setting) if setting else _DEFAULT_GIB
     except ValueError:
         gib = math.nan
     if not 0 <= gib < math.inf:
-        raise UsageError.of(wording.CACHE_SIZE, where=BOUND, expected="a number of GiB from 0 up", found=setting)
+        raise UsageError.of(
+            wording.CACHE_SIZE, where=environment.PLAN_CACHE.name, expected="a number of GiB from 0 up", found=setting
+        )
     return round(gib * 2**30)
 
 

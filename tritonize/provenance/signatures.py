@@ -15,13 +15,10 @@ from pathlib import Path
 from typing import Any  # Any: JSON of the signature
 
 from tritonize import repository
-from tritonize.core import bounded_files, durable_files, temporary
+from tritonize.core import bounded_files, durable_files, environment, temporary
 from tritonize.core.errors import RepositoryError, SignatureError, UsageError, require, storage_errors
 from tritonize.core.messages import provenance as wording
 from tritonize.repository.manifest import Manifest
-
-PASSWORD = "TRITONIZE_SIGNING_PASSWORD"  # noqa: S105 - the name of a variable
-"""Environment variable with the password of a private key."""
 
 
 def path_of(place: Path, model: str, version: int) -> Path:
@@ -74,7 +71,7 @@ def _covered(version_directory: Path) -> Path:
 
 def _password() -> Any:
     """The password of the private key; cryptography takes bytes, whatever model-signing declares."""
-    text = os.environ.get(PASSWORD)
+    text = environment.SIGNING_PASSWORD.value()
     return text.encode() if text else None
 
 

@@ -125,14 +125,14 @@ class _Section(BaseModel):
 class Tolerance(_Section):
     """Tolerance of an output: |actual - expected| <= atol + rtol * |expected| must hold for every element."""
 
-    rtol: float = Field(DEFAULT_RTOL, ge=0, allow_inf_nan=False)
+    rtol: float = Field(DEFAULT_RTOL, ge=0, allow_inf_nan=False, description="relative to the expected value")
     atol: float = Field(DEFAULT_ATOL, ge=0, allow_inf_nan=False, description="in the output's own unit")
 
 
 class Input(_Section):
     """One input of a model."""
 
-    dtype: Annotated[str, AfterValidator(_dtype)] = "fp32"
+    dtype: Annotated[str, AfterValidator(_dtype)] = Field("fp32", description="element type, such as fp32, int64, uint8 or string")
     shape: Annotated[list[int | str], AfterValidator(_shape)] = Field(description="a size, or the name of a dynamic axis, per axis")
     range: tuple[float, float] | None = Field(
         None, description="smallest and largest value of generated samples; default: normal(0, 1), integers 0 to 9"
@@ -155,8 +155,8 @@ class Input(_Section):
 class Bound(_Section):
     """The allowed range of a metric, in the metric's unit."""
 
-    min: float | None = Field(None, allow_inf_nan=False)
-    max: float | None = Field(None, allow_inf_nan=False)
+    min: float | None = Field(None, allow_inf_nan=False, description="smallest value that passes")
+    max: float | None = Field(None, allow_inf_nan=False, description="largest value that passes")
 
 
 class Output(_Section):
@@ -168,7 +168,7 @@ class Output(_Section):
     shape: Annotated[list[int | str], AfterValidator(_shape)] | None = Field(
         None, description="a size, or the name of a dynamic axis, per axis; for a Python step only"
     )
-    tolerance: Tolerance = Tolerance()
+    tolerance: Tolerance = Field(Tolerance(), description="largest difference from PyTorch in float32")
     kind: Kind | None = Field(
         None, description="meaning of the output, which selects the metrics; default: inferred from its values"
     )
@@ -184,7 +184,7 @@ class Axis(_Section):
 
     min: int = Field(1, ge=0, le=MAX_SIZE, description="0 if the model accepts empty tensors, such as an empty key-value cache")
     opt: int | None = Field(None, ge=1, le=MAX_SIZE, description="the usual size; default: max")
-    max: int = Field(ge=1, le=MAX_SIZE)
+    max: int = Field(ge=1, le=MAX_SIZE, description="the largest size")
     step: int = Field(
         1, ge=1, le=MAX_SIZE, description="the sizes are min, min + step, ...; for networks that repeatedly halve their input"
     )
@@ -200,16 +200,16 @@ class Axis(_Section):
 class Span(_Section):
     """The range of a dynamic axis in one optimization profile; omitted values are those of the axis."""
 
-    min: int | None = Field(None, ge=0)
-    opt: int | None = Field(None, ge=1)
-    max: int | None = Field(None, ge=1)
+    min: int | None = Field(None, ge=0, description="the smallest size of the profile; default: that of the axis")
+    opt: int | None = Field(None, ge=1, description="the size that TensorRT optimizes for; default: that of the axis")
+    max: int | None = Field(None, ge=1, description="the largest size of the profile; default: that of the axis")
 
 
 class Samples(_Section):
     """The samples on which a model is verified."""
 
-    count: int = Field(4, ge=1, le=1_000_000)
-    seed: int = Field(0, ge=0)
+    count: int = Field(4, ge=1, le=1_000_000, description="number of samples that are generated or taken from the function")
+    seed: int = Field(0, ge=0, description="seed of the generator; the same seed gives the same samples")
     files: list[str] | str | None = Field(
         None,
         description=".npz files keyed by input name, folders with one .npy file per input, .txt files with one text per line, "
@@ -312,7 +312,7 @@ class KeepFp32(_Section):
 class Weights(_Section):
     """A state dict that is an entry of its file, or whose names have a prefix."""
 
-    file: Path
+    file: Path = Field(description="file with the state dict: .safetensors, or a file of torch.save, loaded with weights_only=True")
     key: str = Field(
         "", description="entry of the file that holds the state dict, such as state_dict; dots separate nested entries"
     )
@@ -376,7 +376,7 @@ class Model(_Section):
         max_length=16,
         description="optimization profiles of a plan: dynamic axis to its sizes; default: one profile that covers all sizes",
     )
-    opset: int = Field(DEFAULT_OPSET, ge=9, le=23)
+    opset: int = Field(DEFAULT_OPSET, ge=9, le=23, description="ONNX opset of the exported file")
     simplify: bool = Field(True, description="run onnxslim on the exported file")
     strategies: list[Literal["legacy", "dynamo", "dynamo_decomposed", "converted", "converted_decomposed"]] | None = Field(
         None, min_length=1, description="exporters to try, in order; default: all that support the source, the fastest first"
@@ -394,9 +394,14 @@ class Model(_Section):
         default_factory=list,
         description="source lines (net.py:8) with a branch on data; the export may fix the branch that all samples take",
     )
-    max_batch_size: int = Field(0, ge=0, le=MAX_BATCH_SIZE)
-    samples: Samples = Samples()
-    quality: Quality = Quality()
+    max_batch_size: int = Field(
+        0,
+        ge=0,
+        le=MAX_BATCH_SIZE,
+        description="largest batch that Triton may form; the first axis of every tensor is then the batch. 0: no batching",
+    )
+    samples: Samples = Field(Samples(), description="the samples on which the model is verified")
+    quality: Quality = Field(Quality(), description="gates besides the tolerance: noise floor, edge cases, NaN")
     triton: dict[str, Any] = Field(default_factory=dict, description="further fields of Triton's ModelConfig")
     variants: dict[VariantName, dict[str, Any]] = Field(
         default_factory=dict,
@@ -496,11 +501,13 @@ class Spec(_Section):
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, title="tritonize specification")
 
-    schema_version: Literal[1] = Field(alias="schema")
-    repository: Annotated[Path, BeforeValidator(_not_an_address)] = Path("model_repository")
-    target: Target = Target()
-    evidence: Evidence = Evidence()
-    models: dict[ModelName, Model] = Field(min_length=1)
+    schema_version: Literal[1] = Field(alias="schema", description="version of this format")
+    repository: Annotated[Path, BeforeValidator(_not_an_address)] = Field(
+        Path("model_repository"), description="folder of the model repository, relative to the spec"
+    )
+    target: Target = Field(Target(), description="the machine that serves the repository, if it is not this one")
+    evidence: Evidence = Field(Evidence(), description="what a version keeps of its proof, and where")
+    models: dict[ModelName, Model] = Field(min_length=1, description="the models, by name")
 
     def selected(self, names: Sequence[str]) -> tuple[str, ...]:
         """Return the named models, or all models if no name is given.
