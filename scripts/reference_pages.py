@@ -373,7 +373,7 @@ def kinds_in_order(kinds: dict[str, type[Any]]) -> Iterator[str]:
 def _fields(kind: type[Any], kinds: dict[str, type[Any]]) -> Lines:
     """The table of a class's fields; classes of the fields are added to `kinds`. A summary's fields are those of a comparison."""
     own = field_docs(kind)
-    shared = () if dataclasses.is_dataclass(kind) else ("Gate", "Check", "TensorCheck")
+    shared = () if dataclasses.is_dataclass(kind) else ("Metrics", "Gate", "Check", "TensorCheck")
     meanings = {key: text for each in shared for key, text in field_docs(kinds[each]).items()} | own
     hints = typing.get_type_hints(kind)
     yield from ("| field | type | meaning |", "|---|---|---|")

@@ -54,11 +54,9 @@ class SummaryRow(TypedDict):
     rtol: float
     atol: float
     answers: int
-    """Number of comparisons."""
     failed: int
     """How many of them failed."""
     passed: bool
-    """Whether none failed."""
     max_abs: float
 
 
