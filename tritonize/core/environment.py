@@ -64,11 +64,15 @@ WAYLAND: Final = Variable("WAYLAND_DISPLAY", "See `DISPLAY`.")
 CERTIFICATES: Final = Variable(
     "SSL_CERT_FILE", "Certificates of the authorities that a connection trusts, where no `--ca` is given.", "the system's"
 )
-COLUMNS: Final = Variable("COLUMNS", "Width of the output in characters.", "the width of the terminal")
+COLUMNS: Final = Variable(
+    "COLUMNS",
+    "Width of a terminal in characters; text is wrapped at 80 to 200. A file or a pipe has 80.",
+    "the width of the terminal",
+)
 NO_COLOR: Final = Variable("NO_COLOR", "If set, the output has no colours.", "colours on a terminal")
 FORCE_COLOR: Final = Variable("FORCE_COLOR", "If set and not `0`, the output has colours in a pipe too.", "colours on a terminal")
 TERM: Final = Variable("TERM", "`dumb`: no colours and no line that changes.", "colours on a terminal")
-CI: Final = Variable("CI", "If `true`, the output has no line that changes.", "such a line on a terminal")
+CI: Final = Variable("CI", "If set and not `0` or `false`, the output has no line that changes.", "such a line on a terminal")
 
 TABLE: Final = (
     CACHE,

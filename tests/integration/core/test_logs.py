@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import tritonize
-from tritonize.core import logs
+from tritonize.core import environment, logs
 from tritonize.core.errors import UsageError
 from tritonize.core.recorder import Recorder
 from tritonize.core.stages import StageName
@@ -20,10 +20,10 @@ def quiet(monkeypatch: pytest.MonkeyPatch):
     """The logger and the environment as they were."""
     root = logging.getLogger("tritonize")
     before, level = list(root.handlers), root.level
-    monkeypatch.delenv(logs.VARIABLE, raising=False)
+    monkeypatch.delenv(environment.LOG.name, raising=False)
     yield
     root.handlers[:], root.level = before, level
-    os.environ.pop(logs.VARIABLE, None)
+    os.environ.pop(environment.LOG.name, None)
 
 
 @pytest.mark.usefixtures("quiet")
@@ -45,7 +45,7 @@ class TestSwitch:
 
     def test_workers_inherit_the_level(self) -> None:
         logs.enable("debug")
-        assert os.environ[logs.VARIABLE] == "debug"
+        assert os.environ[environment.LOG.name] == "debug"
 
     def test_an_unknown_level_is_an_error_that_lists_the_levels(self) -> None:
         with pytest.raises(UsageError) as error:
@@ -53,7 +53,7 @@ class TestSwitch:
         assert (error.value.code, error.value.expected) == ("no-such-log-level", "debug, info, warning")
 
     def test_an_unknown_level_in_the_environment_is_an_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv(logs.VARIABLE, "loud")
+        monkeypatch.setenv(environment.LOG.name, "loud")
         with pytest.raises(UsageError):
             logs.enable_from_environment()
 

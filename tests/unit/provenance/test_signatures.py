@@ -16,6 +16,7 @@ from model_signing import verifying
 from tests.support import plain_versions
 from tests.support.command import invoke
 from tritonize import repository
+from tritonize.core import environment
 from tritonize.core.artifacts import StagedVersion
 from tritonize.core.errors import RepositoryError, SignatureError, UsageError
 from tritonize.core.messages import provenance as wording
@@ -241,7 +242,7 @@ def test_keys_that_cannot_be_used_and_one_with_a_password(key: Path, monkeypatch
         assert caught.value.code == "provenance-key-unusable"
     with pytest.raises(UsageError):
         signatures.signed_manifest(PLACE, "m", 1, key=Path("garbage.pem"))
-    monkeypatch.setenv(signatures.PASSWORD, "secret")
+    monkeypatch.setenv(environment.SIGNING_PASSWORD.name, "secret")
     signatures.sign(PLACE, "m", 1, key=Path("locked.pem"))
     signatures.signed_manifest(PLACE, "m", 1, key=Path("locked.pub"))
 
