@@ -361,6 +361,9 @@ def report_json() -> Lines:
 
 SUMMARY = "All comparisons, counted by stage, batch size and output; `checks` lists at most a few of a kind."
 
+SUMMARY_FIELDS = {"answers": "Number of comparisons.", "failed": "How many of them failed."}
+"""The fields of a summary that no comparison has."""
+
 
 def kinds_in_order(kinds: dict[str, type[Any]]) -> Iterator[str]:
     """The names of the classes. `_fields` adds those that a class refers to, meanwhile."""
@@ -374,7 +377,7 @@ def _fields(kind: type[Any], kinds: dict[str, type[Any]]) -> Lines:
     """The table of a class's fields; classes of the fields are added to `kinds`. A summary's fields are those of a comparison."""
     own = field_docs(kind)
     shared = () if dataclasses.is_dataclass(kind) else ("Metrics", "Gate", "Check", "TensorCheck")
-    meanings = {key: text for each in shared for key, text in field_docs(kinds[each]).items()} | own
+    meanings = {key: text for each in shared for key, text in field_docs(kinds[each]).items()} | SUMMARY_FIELDS | own
     hints = typing.get_type_hints(kind)
     yield from ("| field | type | meaning |", "|---|---|---|")
     for name, hint in hints.items():

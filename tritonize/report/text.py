@@ -55,7 +55,6 @@ class SummaryRow(TypedDict):
     atol: float
     answers: int
     failed: int
-    """How many of them failed."""
     passed: bool
     max_abs: float
 
