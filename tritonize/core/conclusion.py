@@ -99,7 +99,14 @@ def _next_step(report: Report) -> str:
         return wording.NEXT_NODE.text(node=f"{origin['operator']} {origin['node'] or origin['output']}")
     if location:  # `locate` ran and found no node to blame
         return wording.NEXT_TOLERANCE.text()
-    return wording.NEXT_LOCATE.text(model=shlex.quote(report.model)) if first is StageName.ONNXRUNTIME else ""
+    spec = shlex.quote(_spec(report))
+    return wording.NEXT_LOCATE.text(spec=spec, model=shlex.quote(report.model)) if first is StageName.ONNXRUNTIME else ""
+
+
+def _spec(report: Report) -> str:
+    """Return the spec in the command line of the run; `SPEC` if it has none."""
+    words = shlex.split((report.details.get("again") or {}).get("command") or "")
+    return next((word for word in words if word.endswith((".yaml", ".yml"))), "SPEC")
 
 
 def failed_stages(report: Report) -> frozenset[StageName]:
@@ -126,7 +133,9 @@ def _reasons(report: Report, outside: int) -> Iterator[str]:
     yield from (f"{gate.output}: {describe_gate(gate)}" for gate in sorted(failed, key=lambda each: each.stage.order))
     if not report.details.get("error"):  # the error's text repeats the findings
         yield from (f"{finding.where}: {finding.what}" for finding in report.findings)
-    yield from (f"{heading(stage.name)}: {stage.note}" for stage in report.stages if stage.verdict == "failed" and stage.note)
+    compared = {check.stage for check in report.checks}  # their note is the number of comparisons
+    failed_here = (stage for stage in report.stages if stage.verdict == "failed" and stage.note and stage.name not in compared)
+    yield from (f"{heading(stage.name)}: {stage.note}" for stage in failed_here)
 
 
 def _not_run(report: Report) -> Iterator[tuple[str, str]]:

@@ -86,7 +86,9 @@ def write_evidence(
     gate = gates.worst(report.gates)
     inside = staged.version_directory / repository.EVIDENCE
     kept = kept_samples.write(built.golden, inside / "golden", model, wanted=wanted, worst=gate.sample if gate else None)
-    report = replace(report, notes=(*report.notes, *kept.notes), location=outside)
+    again = {"command": command, "repository": str(place)}
+    notes = (*report.notes, *kept.notes)
+    report = replace(report, notes=notes, location=outside, details={**report.details, "again": again})
     evidence.write(
         staged,
         report,

@@ -73,7 +73,7 @@ def write(
         pictures: whether figures may show single samples.
     """
     private = places or Places()
-    measured = _measured(private)
+    measured = _measured()
     finished = private.removed_from(replace(finished, details={**finished.details, "measured": measured}), model)
     evidence = staged.version_directory / repository.EVIDENCE
     evidence.mkdir(parents=True, exist_ok=True)
@@ -104,14 +104,9 @@ def write(
     repository.write_manifest(staged, private.removed_from(facts, model))
 
 
-def _measured(places: Places) -> JsonObject:
-    """Return when and on what machine the version was measured, and the command and the repository to repeat it with."""
-    return {
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine.describe(),
-        "command": places.command,
-        "repository": str(places.repository or ""),
-    }
+def _measured() -> JsonObject:
+    """Return when and on what machine the version was measured."""
+    return {"at": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine.describe()}
 
 
 def _figures(staged: StagedVersion, collector: FigureCollector | None, located: Location | None) -> Figures:

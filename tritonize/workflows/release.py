@@ -149,7 +149,9 @@ def _write(release: Release, staged: StagedVersion, home: Path, *, pinned: int |
             served.append(wording.NOT_SERVED_BY_POLICY.text(version=staged.version))
     else:
         served = [wording.PINNED.text(pinned=pinned, repository=release.place, model=staged.model, version=staged.version)]
-    report = replace(report, notes=(*report.notes, *served, *_evidence_notes(release, home)))
+    again = {"command": release.again, "repository": str(release.place)}
+    notes = (*report.notes, *served, *_evidence_notes(release, home))
+    report = replace(report, notes=notes, details={**report.details, "again": again})
     places = evidence.Places(repository=release.place, staged=staged.root.parent, command=release.again)
     evidence.write(
         staged,

@@ -23,6 +23,7 @@ from tritonize.core import figures as core_figures
 from tritonize.core.artifacts import Finding, Report, to_json
 from tritonize.core.error_location import FAR
 from tritonize.core.figures import BINS, LOWEST, PER_DECADE, Figures, Pane
+from tritonize.core.results import Gate
 from tritonize.core.stages import StageName
 from tritonize.quality import slices as slice_choice
 from tritonize.quality.figure_collector import FigureCollector
@@ -30,7 +31,7 @@ from tritonize.quality.tracker import ErrorTracker
 from tritonize.report import html
 from tritonize.report.html import png
 
-INLINE = {"code", "strong"}
+INLINE = {"code", "strong", "span"}
 VOID = {"meta", "link", "img", "br", "input", "hr"}
 HOSTILE = "<script>alert(1)</script> \"><img src=x onerror='alert(2)'> & ‮ 心臓 `code`"
 
@@ -68,6 +69,10 @@ class Parsed(HTMLParser):
     @property
     def text(self) -> str:
         return " ".join("".join(self.pieces).split())
+
+    def classes(self, name: str) -> int:
+        """Number of elements of a class."""
+        return sum(attributes.get("class") == name for _, attributes in self.elements)
 
     def all(self, tag: str) -> list[dict[str, str]]:
         return [attributes for name, attributes in self.elements if name == tag]
@@ -119,8 +124,8 @@ def one_output(tmp_path: Path, expected: np.ndarray, found: np.ndarray, kind: st
 
 def test_the_page_starts_with_the_verdict(volume, wrong):
     page = Parsed(html.render(*volume)).text
-    assert page.startswith("Passed: heart version 3 heart version 3 ✓ Passed 8 comparisons, all within tolerance.")
-    assert page.index("✓ Passed") < page.index("Proved by tritonserver 2.51.0, onnxruntime 1.32.0") < page.index("Stage table")
+    assert page.startswith("Passed: heart version 3 ✓ Passed heart version 3 8 comparisons, all within tolerance.")
+    assert page.index("✓ Passed") < page.index("Proved by tritonserver 2.51.0, onnxruntime 1.32.0") < page.index("Stage by stage")
     assert "The plan on a GPU: there is no GPU here" in page
     assert "✗ Failed" in Parsed(html.render(*wrong)).text
     assert "– Not run" in Parsed(html.render(replace(volume[0], verdict="not run"))).text
@@ -153,8 +158,10 @@ def test_all_text_of_the_report_is_in_the_page(wrong):
         details={**wrong[0].details, "deep": {"list": [{"key": "inner text"}], "plain": ["one", "two"]}},
     )
     page = Parsed(html.render(report, wrong[1])).text
-    wanted = list(strings(to_json(report)))
+    stages = {each.key for each in StageName}  # the page has their headings
+    wanted = [text for text in strings(to_json(report)) if text not in stages]
     assert len(wanted) > 60
+    assert "Verify over HTTP ✓ passed" in page
     assert not [text for text in wanted if " ".join(text.replace("`", "").split()) not in page]
 
 
@@ -195,7 +202,7 @@ def test_the_markup_labels_every_element(volume, wrong):
         assert len(drawings) >= 4
         assert all(each["role"] == "img" and each["aria-label"] and each["aria-description"] for each in drawings)
         assert len(page.all("title")) == len(page.all("desc")) + 1 == len(drawings) + 1
-        assert len(page.all("details")) == len(page.all("figure")) == len(page.all("figcaption"))
+        assert len(page.all("details")) - page.classes("fold") == len(page.all("figure")) == len(page.all("figcaption"))
         assert all(image["alt"] for image in page.all("img"))
         assert all(head["scope"] in ("col", "row") for head in page.all("th"))
         assert len(page.all("caption")) == len(page.all("table"))
@@ -216,6 +223,106 @@ def test_the_page_loads_no_external_resource(volume):
 def test_the_same_report_makes_the_same_page(volume, tmp_path):
     again = report_samples.volume(tmp_path / "again")
     assert html.render(*volume) == html.render(*again)
+
+
+# ---- the head ----
+
+MADE = {
+    "measured": {"at": "2026-11-30T16:33:05+00:00", "machine": "Linux x86_64, Some CPU, 2 cores"},
+    "samples": {"count": 4, "edge_cases": 2, "origin": "generated, seed 0", "random": True},
+    "again": {"command": "tritonize build spec.yaml --quiet", "repository": "models"},
+}
+
+
+def test_the_head_says_what_was_compared_where_and_when(volume):
+    report, figures = volume
+    page = Parsed(html.render(replace(report, details={**report.details, **MADE}), figures)).text
+    head = page[: page.index("Stage by stage")]
+    assert "Source network.pt, TorchScript, SHA-256 cccccccccccc…" in head
+    assert "4 samples of random noise (generated, seed 0), and 2 edge cases. No real input was compared" in head
+    assert "Measured 2026-11-30 16:33 UTC on Linux x86_64, Some CPU, 2 cores" in head
+    assert "smallest Dice 1" in head
+    assert "Slices of mask: sample 0" in head
+    files = {**MADE["samples"], "origin": "from files", "random": False}
+    page = Parsed(html.render(replace(report, details={"samples": files}), figures)).text
+    assert "4 samples from files, and 2 edge cases Proved by" in page
+    assert "random noise" not in page
+
+
+def test_the_commands_have_the_spec_and_the_repository(volume):
+    report, figures = volume
+    page = Parsed(html.render(replace(report, details=MADE), figures)).text
+    assert "tritonize run spec.yaml --quiet" in page
+    assert "tritonize verify models --model heart --version 3" in page
+    assert not re.search(r"\b(SPEC|REPOSITORY)\b", page)
+
+
+def test_a_failure_starts_with_its_reason_and_the_next_step(wrong):
+    report, figures = wrong
+    page = Parsed(html.render(replace(report, details=MADE), figures)).text
+    reason, step = page.index("4 of 8 comparisons outside the tolerance"), page.index("Next: Run tritonize locate spec.yaml")
+    assert page.index("✗ Failed") < reason < step < page.index("Samples") < page.index("Error against its limit")
+
+
+def test_the_error_is_drawn_against_its_limit(wrong, volume):
+    right, bad = (html.render(*each) for each in (volume, wrong))
+    assert "mask: largest error (rtol 0.0001, atol 0.0009) 5.01e-05 of 0.0009 within" in Parsed(right).text
+    assert "✗ scores: largest error (rtol 0.0001, atol 0.0009)" in Parsed(bad).text
+    for page in (right, bad):
+        for name in ("Error against its limit", "Error by stage: ", "Error per sample: ", "Error histogram of "):
+            drawing = page[page.index(f'aria-label="{name}') :].split("</svg>")[0]
+            assert drawing.count('class="limit"') >= 1
+
+
+def drawn(page: str, name: str) -> tuple[float, float]:
+    """The length of the first bar of a drawing, and the place of its limit."""
+    drawing = page[page.index(f'aria-label="{name}"') :].split("</svg>")[0]
+    length = re.search(r'<rect class="bar[^>]*width="([0-9.]+)"', drawing)
+    place = re.search(r'class="limit" d="M([0-9.]+) ', drawing)
+    assert length
+    assert place
+    return 2 + float(length[1]), float(place[1])
+
+
+@pytest.mark.parametrize(("error", "passes"), [(8e-4, True), (1.1e-3, False), (0.09, False)])
+def test_a_bar_passes_the_line_exactly_if_its_error_fails(tmp_path, error, passes):
+    expected = np.array([[0.0, 1.0]], np.float32)
+    report, figures = one_output(tmp_path, expected, expected + np.array([[error, 0]], np.float32))
+    assert (report.verdict == "passed") == passes
+    length, limit = drawn(html.render(report, figures), "Error against its limit")
+    assert (length < limit) == passes
+
+
+def test_an_error_between_atol_and_the_whole_tolerance_passes_left_of_the_line(tmp_path):
+    expected = np.array([[0.0, 1000.0]], np.float32)
+    report, figures = one_output(tmp_path, expected, expected + np.array([[0, 0.01]], np.float32))
+    assert report.verdict == "passed"
+    length, limit = drawn(html.render(report, figures), "Error against its limit")
+    assert length < limit
+
+
+def test_stages_with_the_same_error_share_a_row_and_a_bar(volume):
+    page = html.render(*volume)
+    drawing = page[page.index('aria-label="Error by stage: mask"') :].split("</svg>")[0]
+    assert drawing.count('<rect class="bar"') == 1
+    assert Parsed(page).text.count("ONNX Runtime; Triton: HTTP, gRPC, shared memory mask ✓ passed") == 1
+
+
+def test_a_stage_with_a_finding_is_failed_although_its_outputs_passed(volume):
+    report, figures = volume
+    finding = Finding(where="shm, sample 0", what="two responses", stage=StageName.SHM)
+    page = Parsed(html.render(replace(report, verdict="failed", findings=(finding,)), figures)).text
+    assert "Triton, shared memory mask ✗ failed" in page
+    assert "ONNX Runtime; Triton: HTTP, gRPC mask ✓ passed" in page
+
+
+def test_k_is_explained_where_it_stands(volume):
+    report, figures = volume
+    assert "noise-floor ratio" not in html.render(report, figures)
+    gate = Gate(gate="noise floor", stage=StageName.SHM, output="mask", group="drawn", verdict="passed", value=1.5, limit=10.0)
+    page = Parsed(html.render(replace(report, gates=(*report.gates, gate)), figures)).text
+    assert page.count("The noise-floor ratio (k) is the largest error") == 2  # the text, and the description of the drawing
+    assert page.index("The noise-floor ratio (k) is") < page.index("1.5 of 10") < page.index("Stage by stage")
 
 
 # ---- the size ----
@@ -355,10 +462,9 @@ def test_empty_and_unusable_outputs_make_a_page(tmp_path):
 
 def test_a_report_without_comparisons_names_what_is_missing(tmp_path):
     page = Parsed(html.render(Report(command="run", model="m", version=None, verdict="failed"))).text
-    assert "no server: this is no proof of what a server answers" in page
-    assert "No answer was compared." in page
+    assert "no server ran: this does not prove what a server returns" in page
+    assert "No output was compared." in page
     assert "No server ran, so latency was not measured." in page
-    assert "Nothing was located in this run" in page
 
 
 @pytest.mark.parametrize(

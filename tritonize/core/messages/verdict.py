@@ -48,5 +48,5 @@ NEXT_TOLERANCE = Message(
     code="next-tolerance", what="no single node explains the error: if it is acceptable, set the output's `tolerance` in the spec"
 )
 NEXT_LOCATE = Message(
-    code="next-locate", what="run `tritonize locate SPEC --model {model}` to find the node that the error comes from"
+    code="next-locate", what="run `tritonize locate {spec} --model {model}` to find the node that the error comes from"
 )

@@ -8,6 +8,7 @@ from tritonize.core.load_results import BenchReport, Load
 from tritonize.report.html import page, tables
 from tritonize.report.html import svg as svg_charts
 from tritonize.report.html.figures import Figure
+from tritonize.report.html.head import Head
 from tritonize.report.html.page import Section
 from tritonize.report.html.svg import Bar
 from tritonize.report.html.tables import Table
@@ -25,13 +26,13 @@ def render(report: BenchReport) -> str:
         sentence = "The model ran for none of the requests of a load"
     elif report.verdict == "failed" and not wrong and not errors:
         sentence = "A rule of the golden set failed under load"
-    return page.filled(
+    top = Head(
         title=f"Benchmark of {report.model} version {report.version}",
         verdict=report.verdict,
         sentence=f"{sentence}.",
         facts=tuple(_facts(report)),
-        sections=tuple(_sections(report)),
     )
+    return page.filled(top, tuple(_sections(report)))
 
 
 def _facts(report: BenchReport) -> Iterator[tuple[str, str]]:

@@ -8,21 +8,23 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from tritonize.core.artifacts import Check, Report
+from tritonize.core.artifacts import Report, TensorCheck
 from tritonize.core.conclusion import reference_name
 from tritonize.core.error_location import FAR
 from tritonize.core.figures import BINS, LOWEST, PER_DECADE, Figures, Histogram, Scatter, TopClasses
 from tritonize.core.stages import StageName
-from tritonize.quality import latency as request_times
-from tritonize.report.html import png
+from tritonize.report.html import merged, png
 from tritonize.report.html import svg as svg_charts
-from tritonize.report.html.svg import Bar
+from tritonize.report.html.merged import Compared
+from tritonize.report.html.svg import Bar, Limit
 from tritonize.report.html.tables import Table, number, table
 
 MAX_POINTS = 12
 """Elements listed in the table of a scatter plot, and as many that are outside the tolerance."""
 MAX_ROWS = 200
 """Samples, or nodes along the graph, in one figure; if there are more, it shows the worst."""
+
+_TOLERANCE = "Dashed: the absolute tolerance, {}; shaded: with the relative one at the largest value."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,16 +37,26 @@ class Figure:
     table: Table
     image: str = ""
     """Data URI of an image beside the drawing; empty without an image."""
+    output: str = ""
+    """The output that it is about; empty if it is about all."""
 
 
-def histograms(figures: Figures) -> Iterator[Figure]:
+def histograms(report: Report, figures: Figures) -> Iterator[Figure]:
     """Yield one histogram of the errors for each output."""
     for histogram in figures.histograms:
-        yield _histogram(histogram, figures.heading)
+        yield _histogram(histogram, figures.heading, merged.limit(_tensors(report, figures.stage, histogram.output)))
 
 
-def _histogram(histogram: Histogram, stage: str) -> Figure:
+def _tensors(report: Report, stage: StageName | None, output: str) -> list[TensorCheck]:
+    """All comparisons of an output at a stage."""
+    return [tensor for check in report.checks if check.stage == stage for tensor in check.tensors if tensor.name == output]
+
+
+def _histogram(histogram: Histogram, stage: str, limit: Limit | None) -> Figure:
     used = [index for index, count in enumerate(histogram.counts) if count]
+    tolerance = None if limit is None else min(BINS, max(0.0, (math.log10(limit.line) - LOWEST) * PER_DECADE))
+    if tolerance is not None and used:  # the axis reaches to the tolerance
+        used = [min(used[0], int(tolerance)), max(used[-1], min(BINS - 1, int(tolerance)))]
     first, last = (max(0, used[0] - 1), min(BINS - 1, used[-1] + 1)) if used else (0, -1)
     total = max(1, histogram.looked_at)
     shares = [("equal", histogram.equal / total)]
@@ -66,10 +78,12 @@ def _histogram(histogram: Histogram, stage: str) -> Figure:
     text += f"; most differences lie at {most[0]}." if most[1] else "."
     if histogram.incomparable:
         text += f" NaN or infinite on either side: {histogram.incomparable:,}."
-    svg = svg_charts.histogram(shares, name=title, about=text, x="|actual − expected|", y="share of elements")
-    return Figure(
-        title=title, text=text, svg=svg, table=table(f"{title}, as numbers", ("Error", "Elements", "Share"), rows, limit=2 * BINS)
-    )
+    if limit and used:
+        text += f" {_TOLERANCE.format(number(limit.line))}"
+    place = None if tolerance is None or not used else 1 + tolerance - first
+    svg = svg_charts.histogram(shares, name=title, about=text, x="|actual − expected|", y="share of elements", limit=place)
+    numbers = table(f"{title}, as numbers", ("Error", "Elements", "Share"), rows, limit=2 * BINS)
+    return Figure(title=title, text=text, svg=svg, table=numbers, output=histogram.output)
 
 
 def _edge(index: int) -> str:
@@ -86,29 +100,33 @@ def _power(index: int) -> str:
 def scatters(report: Report, figures: Figures) -> Iterator[Figure]:
     """Yield one scatter plot for each output: actual values over expected ones."""
     for scatter in figures.scatters:
-        yield _scatter(scatter, _worst_elements(report.checks, figures.stage, scatter.output), figures.heading)
+        tensors = _tensors(report, figures.stage, scatter.output)
+        yield _scatter(scatter, tensors, figures.heading)
 
 
-def _worst_elements(checks: Sequence[Check], stage: StageName | None, output: str) -> list[tuple[float, float]]:
+def _worst_elements(tensors: Sequence[TensorCheck]) -> list[tuple[float, float]]:
     """Expected and actual value of the elements furthest outside the tolerance, from the checks that failed."""
-    tensors = (tensor for check in checks if check.stage == stage for tensor in check.tensors if tensor.name == output)
     worst = [(element.expected, element.found) for tensor in tensors if not tensor.passed for element in tensor.worst]
     return [pair for pair in worst if all(map(math.isfinite, pair))][:MAX_POINTS]
 
 
-def _scatter(scatter: Scatter, worst: Sequence[tuple[float, float]], stage: str) -> Figure:
+def _scatter(scatter: Scatter, tensors: Sequence[TensorCheck], stage: str) -> Figure:
+    worst = _worst_elements(tensors)
     points = list(zip(scatter.expected, scatter.found, strict=True))
     title = f"Expected against actual: {scatter.output}"
     text = f"{stage}: {len(points):,} elements, evenly spaced over all samples. On the line both are the same."
     if worst:
         text += f" Crosses are the elements furthest outside the tolerance ({len(worst)})."
+    tolerance = (tensors[0].rtol, tensors[0].atol) if tensors else None
+    if tolerance and any(tolerance):
+        text += f" Dashed red beside it, if wide enough to see: the tolerance, rtol {tolerance[0]:g} and atol {tolerance[1]:g}."
     ordered = sorted(points)
     places = sorted({round(place * (len(ordered) - 1) / (MAX_POINTS - 1)) for place in range(MAX_POINTS)}) if ordered else []
     rows = [("evenly spaced", *_pair(*ordered[place])) for place in places]
     rows += [("outside the tolerance", *_pair(*pair)) for pair in worst]
-    svg = svg_charts.scatter(points, worst, name=title, about=text, x="expected", y="actual")
+    svg = svg_charts.scatter(points, worst, name=title, about=text, x="expected", y="actual", tolerance=tolerance)
     numbers = table(f"{title}, some of the elements", ("Element", "Expected", "Actual", "Difference"), rows, limit=3 * MAX_POINTS)
-    return Figure(title=title, text=text, svg=svg, table=numbers)
+    return Figure(title=title, text=text, svg=svg, table=numbers, output=scatter.output)
 
 
 def _pair(expected: float, found: float) -> tuple[str, str, str]:
@@ -121,16 +139,17 @@ def _exactly(value: float) -> str:
 
 def by_sample(report: Report, figures: Figures) -> Iterator[Figure]:
     """Yield, for each output, the largest error of every sample that ran alone, at the stage nearest to the client."""
-    errors: dict[str, dict[int, tuple[float | None, bool]]] = {}
+    tensors: dict[str, dict[int, TensorCheck]] = {}
     for check in report.checks:
         if check.stage == figures.stage and len(check.samples) == 1:
             for tensor in check.tensors:
-                errors.setdefault(tensor.name, {})[check.samples[0]] = (tensor.max_abs, tensor.passed)
-    for name, samples in errors.items():
+                tensors.setdefault(tensor.name, {})[check.samples[0]] = tensor
+    for name, samples in tensors.items():
         yield _by_sample(name, samples, f"{figures.heading}, against {reference_name(report)}")
 
 
-def _by_sample(name: str, samples: Mapping[int, tuple[float | None, bool]], stage: str) -> Figure:
+def _by_sample(name: str, tensors: Mapping[int, TensorCheck], stage: str) -> Figure:
+    samples, limit = {index: (each.max_abs, each.passed) for index, each in tensors.items()}, merged.limit(list(tensors.values()))
     chosen = sorted(samples)
     if len(chosen) > MAX_ROWS:
         chosen = sorted(sorted(chosen, key=lambda index: (samples[index][1], -(samples[index][0] or 0.0)))[:MAX_ROWS])
@@ -141,45 +160,50 @@ def _by_sample(name: str, samples: Mapping[int, tuple[float | None, bool]], stag
     text += f" {len(bad)} of {len(samples)} lie outside the tolerance" + (", shown as crosses." if bad else ".")
     if len(chosen) < len(samples):
         text += f" The {len(chosen)} worst of {len(samples)} samples are shown, counted from 0 in their order."
-    svg = svg_charts.columns(values, name=title, about=text, x="sample", y="max |difference|", bad=bad)
+    if limit:
+        text += f" {_TOLERANCE.format(number(limit.line))}"
+    svg = svg_charts.columns(values, name=title, about=text, x="sample", y="max |difference|", bad=bad, limit=limit)
     rows = [(index, samples[index][0], "within" if samples[index][1] else "outside") for index in chosen]
-    return Figure(
-        title=title,
-        text=text,
-        svg=svg,
-        table=table(f"{title}, as numbers", ("Sample", "Max abs", "Tolerance"), rows, limit=MAX_ROWS),
+    numbers = table(f"{title}, as numbers", ("Sample", "Max abs", "Tolerance"), rows, limit=MAX_ROWS)
+    return Figure(title=title, text=text, svg=svg, table=numbers, output=name)
+
+
+def by_stage(report: Report) -> Iterator[Figure]:
+    """Yield, for each output, its largest error by stage. Stages with the same error share a bar."""
+    rows = [row for row in merged.of(report) if row.largest is not None]
+    for name in dict.fromkeys(row.output for row in rows):
+        yield _by_stage(report, name, [row for row in rows if row.output == name])
+
+
+def _by_stage(report: Report, name: str, rows: Sequence[Compared]) -> Figure:
+    limit = merged.limit([tensor for row in rows for tensor in row.tensors])
+    title = f"Error by stage: {name}"
+    text = (
+        f"The largest difference from {reference_name(report)}. Stages with the same error share a bar. The scale is logarithmic."
     )
-
-
-def by_batch(report: Report) -> Iterator[Figure]:
-    """Yield, for each output, the largest error at every stage and batch size."""
-    errors: dict[str, dict[tuple[StageName, int], tuple[float, bool]]] = {}
-    for check in report.checks:
-        for tensor in check.tensors:
-            key = check.stage, check.batch_size
-            error, passed = errors.setdefault(tensor.name, {}).get(key, (0.0, True))
-            largest = math.inf if tensor.max_abs is None else max(error, tensor.max_abs)
-            errors[tensor.name][key] = (max(error, largest), passed and tensor.passed)
-    for name, sizes in errors.items():
-        title = f"Error per batch size: {name}"
-        text = f"The largest difference from {reference_name(report)}, by stage and batch size. The bars are logarithmic."
-        rows = [
+    if limit:
+        text += f" {_TOLERANCE.format(number(limit.line))}"
+    bars = []
+    for group in merged.alike(rows):
+        error = group[0].largest or 0.0
+        bars.append(
             Bar(
-                label=_batch(stage, size),
+                label=f"{merged.stages(row.stage for row in group)} ·\u00a0{_sizes(group)}",
                 value=error,
                 text="not comparable" if error == math.inf else number(error),
-                bad=not passed,
+                bad=not group[0].passed,
             )
-            for (stage, size), (error, passed) in sizes.items()
-        ]
-        svg = svg_charts.bars(rows, name=title, about=text, log=True)
-        cells = [(row.label, row.text, "outside" if row.bad else "within") for row in rows]
-        numbers = table(f"{title}, as numbers", ("Stage and batch size", "Max abs", "Tolerance"), cells, limit=MAX_ROWS)
-        yield Figure(title=title, text=text, svg=svg, table=numbers)
+        )
+    svg = svg_charts.bars(bars, name=title, about=text, log=True, limit=limit)
+    cells = [(bar.label, bar.text, "outside" if bar.bad else "within") for bar in bars]
+    numbers = table(f"{title}, as numbers", ("Stages and batch sizes", "Max abs", "Tolerance"), cells, limit=MAX_ROWS)
+    return Figure(title=title, text=text, svg=svg, table=numbers, output=name)
 
 
-def _batch(stage: StageName, size: int) -> str:
-    return f"{stage.heading}, {f'batch {size}' if size else 'no batch'}"
+def _sizes(group: Sequence[Compared]) -> str:
+    named = merged.sizes(row.sizes for row in group)
+    text = "no batch" if named == "none" else f"{named} batches" if named == "mixed" else f"batch {named}"
+    return text.replace(" ", "\u00a0", 1)  # a line does not end between them
 
 
 def along_graph(figures: Figures) -> Figure | None:
@@ -210,27 +234,6 @@ def _relative(error: float) -> str:
     return "beyond comparison" if error >= FAR else number(error)
 
 
-def latency(report: Report) -> Figure | None:
-    """The time of a request by transport and batch size; `None` if no server ran."""
-    measured = request_times.of(report.checks)
-    if not measured:
-        return None
-    rows, cells = [], []
-    for each in measured:
-        label = _batch(each.stage, each.batch_size)
-        rows.append(
-            Bar(label=label, value=each.median_ms, upper=each.p95_ms, text=f"{each.median_ms:.1f} ms, p95 {each.p95_ms:.1f}")
-        )
-        times = (each.median_ms, each.p95_ms, each.least_ms, each.most_ms)
-        cells.append((label, each.requests, *(f"{value:.2f}" for value in times)))
-    title = "Latency per transport"
-    text = "Median of the requests of this proof, with a line to the 95th percentile. It is measured on the machine of the proof"
-    text += " while answers were being compared, so it is no benchmark of a deployment."
-    svg = svg_charts.bars(rows, name=title, about=text)
-    head = ("Transport and batch size", "Requests", "Median ms", "p95 ms", "Least ms", "Most ms")
-    return Figure(title=title, text=text, svg=svg, table=table(f"{title}, as numbers", head, cells, limit=MAX_ROWS))
-
-
 def top_classes(figures: Figures) -> Iterator[Figure]:
     """Yield bar charts of the highest five classes, expected and actual."""
     for classes in figures.classes:
@@ -256,8 +259,7 @@ def _top_classes(classes: TopClasses, labels: Sequence[str], stage: str) -> Figu
     ]
     svg = svg_charts.bars(rows, name=title, about=text)
     cells = [
-        (label, score.number, _exactly(score.expected), _exactly(score.found), score.found - score.expected)
-        for label, score in named
+        (label, score.number, f"{score.expected:.6g}", f"{score.found:.6g}", score.found - score.expected) for label, score in named
     ]
     head = ("Class", "Number", "Expected", "Actual", "Difference")
     image = png.data_uri(classes.image) if classes.image else ""

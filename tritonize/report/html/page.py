@@ -12,12 +12,14 @@ from markupsafe import Markup, escape
 
 from tritonize.core import resources
 from tritonize.core.artifacts import Report
-from tritonize.core.conclusion import Conclusion, conclude, reference_name
+from tritonize.core.conclusion import conclude, counted, reference_name
 from tritonize.core.figures import Figures
-from tritonize.core.results import Verdict, in_words
+from tritonize.core.results import in_words
+from tritonize.core.stages import action
 from tritonize.report.html import figures as html_figures
-from tritonize.report.html import slice_panes, tables
+from tritonize.report.html import head, latency_chart, slice_panes, tables
 from tritonize.report.html.figures import Figure
+from tritonize.report.html.head import Head
 from tritonize.report.html.tables import Table
 
 LIMIT = 10_000_000
@@ -25,12 +27,22 @@ LIMIT = 10_000_000
 _SIZES = ((8_000_000, 400), (4_000_000, 200), (1_000_000, 50), (0, 10))
 """Characters of all images and rows of each table; the first pair whose page is at most `LIMIT` bytes is used."""
 _CODE = re.compile("`([^`\n]+)`")
+_EXPONENT = re.compile(r"\b[0-9]+(\.[0-9]+)?e-[0-9]+\b")
 _NUMBER = re.compile(r"-?[0-9][0-9.,e+-]{0,15}( %)?")
 _SHORT = 28
 """Largest number of characters of a table cell that does not wrap on a screen."""
 TEMPLATE = "report.html.j2"
-_MAX_REASONS = 3
-"""Further reasons of a failure that the head of the page lists."""
+_SHOWN = 8
+"""Rows of a table of differences that are not folded."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fold:
+    """Tables and figures behind a line that opens them."""
+
+    title: str
+    tables: tuple[Table, ...] = ()
+    figures: tuple[Figure, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +57,7 @@ class Section:
     slices: tuple[slice_panes.SliceFigure, ...] = ()
     commands: tuple[tuple[str, str], ...] = field(default_factory=tuple)
     """Description and command line."""
+    folds: tuple[Fold, ...] = ()
 
 
 def render(report: Report, figures: Figures | None = None) -> str:
@@ -63,17 +76,28 @@ def render(report: Report, figures: Figures | None = None) -> str:
 def _page(report: Report, figures: Figures, budget: int, *, rows: int) -> str:
     version = f" version {report.version}" if report.version is not None else ""
     conclusion = conclude(report)
-    return filled(
+    slices = slice_panes.fitting(figures.slices, budget, at_worst=report.verdict == "failed")
+    classes = tuple(html_figures.top_classes(figures))
+    place = -1 if report.verdict == "failed" else 0  # the last one has the largest difference, the first is the first sample
+    first = slices[place] if slices else None
+    picture = classes[place] if classes and not slices else None
+    top = Head(
         title=f"{report.model}{version}",
         verdict=report.verdict,
         sentence=_capitalized(conclusion.sentence),
-        facts=tuple(_facts(report, conclusion)),
-        sections=tuple(_sections(report, figures, budget, rows=rows)),
+        next_step=_capitalized(conclusion.next_step) if conclusion.next_step else "",
+        further=tuple(head.further(conclusion)),
+        facts=tuple(head.facts(report, conclusion, figures)),
+        drawing=head.errors(report),
+        slices=first,
+        picture=picture,
     )
+    others = tuple(each for each in slices if each is not first), tuple(each for each in classes if each is not picture)
+    return filled(top, tuple(_sections(report, figures, rows=rows, slices=others[0], classes=others[1])))
 
 
-def filled(*, title: str, verdict: Verdict, sentence: str, facts: Sequence[tuple[str, str]], sections: Sequence[Section]) -> str:
-    """The template with a verdict and sections; every text is escaped."""
+def filled(top: Head, sections: Sequence[Section]) -> str:
+    """The template with a head and sections; every text is escaped."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader([str(resources.templates())]),
         undefined=jinja2.StrictUndefined,
@@ -82,19 +106,16 @@ def filled(*, title: str, verdict: Verdict, sentence: str, facts: Sequence[tuple
         lstrip_blocks=True,
     )
     environment.filters |= {"prose": _prose, "width": _width}
-    return environment.get_template(TEMPLATE).render(
-        title=title,
-        verdict=verdict,
-        word=in_words(verdict).capitalize(),
-        sentence=sentence,
-        facts=facts,
-        sections=sections,
-    )
+    return environment.get_template(TEMPLATE).render(head=top, word=in_words(top.verdict).capitalize(), sections=sections)
 
 
 def _prose(text: str) -> Markup:
-    """Turn text in backticks into code. The text is escaped first; no HTML entity contains a backtick."""
-    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped
+    """Turn text in backticks into code, and keep a number like 1e-07 on one line.
+
+    The text is escaped first; no HTML entity contains a backtick or such a number.
+    """
+    marked = _CODE.sub(r"<code>\1</code>", str(escape(text)))
+    return Markup(_EXPONENT.sub(r'<span class="number">\g<0></span>', marked))  # noqa: S704 - escaped
 
 
 def _width(cell: str) -> Markup:
@@ -108,80 +129,117 @@ def _capitalized(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '!', '?')) else '.'}"
 
 
-def _facts(report: Report, conclusion: Conclusion) -> Iterator[tuple[str, str]]:
-    """Yield the list at the head of the page: the server, further failures, the comparisons and what did not run."""
-    if report.proved_by:
-        yield "Proved by", ", ".join(f"{name} {version}" for name, version in report.proved_by.items())
-    else:
-        yield "Proved by", "no server: this is no proof of what a server answers"
-    further = conclusion.reasons[1:]  # the first is the banner's sentence
-    for reason in further[:_MAX_REASONS]:
-        yield "Failed too", reason
-    if len(further) > _MAX_REASONS:
-        yield "Failed too", f"{len(further) - _MAX_REASONS} more, see below"
-    yield "Answers", f"{conclusion.comparisons} compared, {conclusion.outside} of them outside the tolerance"
-    for name, note in conclusion.not_run:
-        yield "Not run", f"{name}: {note}" if note else name
-    if report.location is not None:
-        yield ("Published as" if report.published else "Lies in"), str(report.location)
-    yield "Command", f"tritonize {report.command}"
-
-
-def _sections(report: Report, figures: Figures, budget: int, *, rows: int) -> Iterator[Section]:
+def _sections(
+    report: Report,
+    figures: Figures,
+    *,
+    rows: int,
+    slices: tuple[slice_panes.SliceFigure, ...],
+    classes: tuple[Figure, ...],
+) -> Iterator[Section]:
     yield from _differences(report, rows)
-    if report.notes:
-        yield Section(anchor="notes", title="Before you sign", text=report.notes)
-    yield Section(anchor="stages", title="Stage table", text=_no_rows(report), tables=_filled(tables.of_errors(report, rows)))
-    slices = slice_panes.fitting(figures.slices, budget)
-    if slices:
-        yield Section(anchor="pictures", title="Pictures", text=(f"At {figures.heading}.",), slices=slices)
-    classes = tuple(html_figures.top_classes(figures))
-    if classes:
-        yield Section(anchor="classes", title="Highest classes", figures=classes)
+    yield _stages(report, rows)
+    if slices or classes:
+        yield Section(
+            anchor="pictures",
+            title="More pictures",
+            text=(f"At {figures.heading}.",),
+            folds=_folded_pictures(classes),
+            slices=slices,
+        )
     yield from _errors(report, figures)
-    yield _graph(figures)
-    latency = html_figures.latency(report)
-    no_latency = ("No server ran, so latency was not measured.",)
-    yield Section(anchor="latency", title="Latency", text=() if latency else no_latency, figures=(latency,) if latency else ())
-    rules = (tables.of_gates(report.gates, rows), tables.of_answers(report, rows), tables.of_floors(report, rows))
-    yield Section(anchor="rules", title="Rules and answers", tables=_filled(*rules))
-    yield Section(anchor="run", title="The run", tables=_filled(tables.of_stages(report, rows), tables.of_attempts(report, rows)))
+    if located := html_figures.along_graph(figures):
+        yield Section(anchor="graph", title="Error along the graph", figures=(located,))
+    if report.notes:
+        yield Section(anchor="notes", title="Notes", text=report.notes)
+    yield Section(anchor="run", title="The run", text=tuple(_run_text(report)), folds=tuple(_run_folds(report, rows)))
+    again = report.details.get("again") or {}
+    spec = () if again.get("command") else ("`SPEC` is a file with the spec of evidence/manifest.json.",)
     yield Section(
         anchor="reproduce",
         title="Reproduce",
         commands=tuple(_commands(report)),
-        tables=_filled(tables.of_versions(report, rows), tables.of_details(report, rows)),
-        text=("The SHA-256 of every file of the version, and the spec, are in evidence/manifest.json.",),
+        text=(*spec, "The SHA-256 of every file of the version, and the spec, are in evidence/manifest.json."),
+        folds=tuple(
+            _fold("Versions, source, model file and target", tables.of_versions(report, rows), tables.of_details(report, rows))
+        ),
     )
+
+
+def _folded_pictures(classes: tuple[Figure, ...]) -> tuple[Fold, ...]:
+    return (Fold(title=f"Highest classes ({len(classes)})", figures=classes),) if classes else ()
+
+
+def _fold(title: str, *candidates: Table) -> Iterator[Fold]:
+    if filled_tables := _filled(*candidates):
+        yield Fold(title=title, tables=filled_tables)
 
 
 def _differences(report: Report, rows: int) -> Iterator[Section]:
-    differences = _filled(tables.of_findings(report, rows), tables.of_failures(report.checks, rows))
-    if differences:
-        yield Section(anchor="differs", title="What differs", tables=differences)
+    shown = _filled(tables.of_findings(report, min(rows, _SHOWN)), tables.of_differences(report.checks, min(rows, _SHOWN)))
+    if shown:
+        every = _filled(tables.of_findings(report, rows), tables.of_failures(report.checks, rows))
+        longer = tuple(
+            table for table in every if len(table.rows) > _SHOWN or table.caption not in {each.caption for each in shown}
+        )
+        folds = (Fold(title="Every difference", tables=longer),) if longer else ()
+        yield Section(anchor="differs", title="What differs", tables=shown, folds=folds)
 
 
-def _no_rows(report: Report) -> tuple[str, ...]:
-    return () if report.rows else ("No error was measured stage by stage.",)
+def _stages(report: Report, rows: int) -> Section:
+    compared = tables.of_stages_compared(report, min(rows, 3 * _SHOWN))
+    folds = (
+        *_fold("All metrics of every stage", tables.of_errors(report, rows)),
+        *_fold(
+            "Rules, comparisons by batch size, and noise floor",
+            tables.of_gates(report.gates, rows),
+            tables.of_answers(report, rows),
+            tables.of_floors(report, rows),
+        ),
+    )
+    text = () if compared.rows else ("No output was compared.",)
+    return Section(anchor="stages", title="Stage by stage", text=text, tables=_filled(compared), folds=folds)
 
 
 def _errors(report: Report, figures: Figures) -> Iterator[Section]:
-    pictures = (
-        *html_figures.histograms(figures),
-        *html_figures.scatters(report, figures),
+    """Yield the charts: those of the output that is nearest to its limit, and the others folded."""
+    drawn = (
+        *html_figures.by_stage(report),
         *html_figures.by_sample(report, figures),
-        *html_figures.by_batch(report),
+        *html_figures.histograms(report, figures),
+        *html_figures.scatters(report, figures),
     )
+    first = next((name for name in head.nearest(report) if any(each.output == name for each in drawn)), None)
+    others = dict.fromkeys(each.output for each in drawn if each.output != first)
+    folds = [Fold(title=f"Charts of {name}", figures=tuple(each for each in drawn if each.output == name)) for name in others]
+    latency = latency_chart.of(report)
+    shown = (*(each for each in drawn if each.output == first), *((latency,) if latency else ()))
     against = {"fp64": "float64", "fp32": "float32"}[figures.against]
     names = reference_name(report, against), reference_name(report)
-    text = f"Histograms and points compare with {names[0]}; samples and batch sizes with {names[1]}."
-    yield Section(anchor="errors", title="Errors", text=(text if pictures else "No answer was compared.",), figures=pictures)
+    text = f"Histogram and points compare with {names[0]}; stages and samples with {names[1]}." if drawn else ""
+    missing = "" if latency else "No server ran, so latency was not measured."
+    yield Section(
+        anchor="errors",
+        title="Charts" if first is None or not others else f"Charts of {first}",
+        text=tuple(filter(None, (text, missing))),
+        figures=shown,
+        folds=tuple(folds),
+    )
 
 
-def _graph(figures: Figures) -> Section:
-    located = html_figures.along_graph(figures)
-    text = () if located else ("Nothing was located in this run; `tritonize locate` finds the node an error comes from.",)
-    return Section(anchor="graph", title="Error along the graph", text=text, figures=(located,) if located else ())
+def _run_text(report: Report) -> Iterator[str]:
+    seconds = sum(stage.seconds for stage in report.stages)
+    longest = max(report.stages, key=lambda stage: stage.seconds, default=None)
+    if longest is not None and seconds > 0:
+        count = counted(len(report.stages), "stage")
+        most = f"{action(longest.name)} ({longest.seconds:.1f} s)"
+        yield f"`tritonize {report.command}`: {count} in {seconds:.1f} s, the longest: {most}."
+    else:
+        yield f"`tritonize {report.command}`."
+
+
+def _run_folds(report: Report, rows: int) -> Iterator[Fold]:
+    yield from _fold("Stages of the run, and export strategies", tables.of_stages(report, rows), tables.of_attempts(report, rows))
 
 
 def _filled(*candidates: Table) -> tuple[Table, ...]:
@@ -190,10 +248,16 @@ def _filled(*candidates: Table) -> tuple[Table, ...]:
 
 
 def _commands(report: Report) -> Iterator[tuple[str, str]]:
-    model = shlex.quote(report.model)
-    flags: Sequence[str] = (f"--model {model}",) if report.version is None else (f"--model {model}", f"--version {report.version}")
-    rest = " ".join(flags)
-    yield "Build, serve and verify again; SPEC is the spec of evidence/manifest.json", f"tritonize run SPEC --model {model}"
-    yield "Verify this version on a server that tritonize starts", f"tritonize verify REPOSITORY {rest}"
-    yield "Verify the deployed server", f"tritonize verify REPOSITORY {rest} --url http://HOST:8000 --url grpc://HOST:8001"
-    yield "Open the network", f"tritonize view REPOSITORY {rest}"
+    again = report.details.get("again") or {}
+    model, repository = shlex.quote(report.model), shlex.quote(again.get("repository") or "REPOSITORY")
+    command = str(again.get("command") or f"tritonize build SPEC --model {model}")
+    if report.command == "run":
+        yield "Build, serve and verify again", command.replace("tritonize build ", "tritonize run ", 1)
+    else:
+        yield "Build and compare again", command
+    if report.verdict == "failed" and not report.published:
+        return
+    rest = f"--model {model}" if report.version is None else f"--model {model} --version {report.version}"
+    yield "Verify this version on a server that tritonize starts", f"tritonize verify {repository} {rest}"
+    yield "Verify the deployed server", f"tritonize verify {repository} {rest} --url http://HOST:8000 --url grpc://HOST:8001"
+    yield "Open the network", f"tritonize view {repository} {rest}"

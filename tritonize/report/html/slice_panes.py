@@ -28,12 +28,13 @@ class SliceFigure:
 
     title: str
     text: str
+    note: str
     pictures: tuple[Picture, ...]
     depths: tuple[int, ...]
-    middle: int
-    """Position in `depths` of the slice that the page shows first."""
     worst: int
     """Position in `depths` of the slice with the largest difference."""
+    start: int
+    """Position in `depths` of the slice that the page shows first."""
     depth: int
     """Number of slices in the volume."""
     height: int
@@ -41,14 +42,15 @@ class SliceFigure:
     table: Table
 
 
-def fitting(slices: Sequence[Slices], budget: int) -> tuple[SliceFigure, ...]:
+def fitting(slices: Sequence[Slices], budget: int, *, at_worst: bool = False) -> tuple[SliceFigure, ...]:
     """The figures, with at most `budget` characters of image data in all.
 
-    If there is more, every second slice of the deepest volumes is dropped, repeatedly, until each has one slice.
+    The slice that a figure shows first is the middle one or, with `at_worst`, the one with the largest difference.
+    If there is more image data, every second slice of the deepest volumes is dropped, repeatedly, until each has one slice.
     """
     chosen = list(slices)
     while True:
-        figures = tuple(map(_figure, chosen))
+        figures = tuple(_figure(each, at_worst=at_worst) for each in chosen)
         deepest = max((len(each.depths) for each in chosen), default=0)
         if deepest <= 1 or sum(len(picture.uri) for figure in figures for picture in figure.pictures) <= budget:
             return figures
@@ -68,7 +70,7 @@ def _pixels(pane: Pane, positions: Sequence[int]) -> bytes:
     return np.frombuffer(pane.pixels, np.uint8).reshape(pane.slices, -1)[list(positions)].tobytes()
 
 
-def _figure(slices: Slices) -> SliceFigure:
+def _figure(slices: Slices, *, at_worst: bool) -> SliceFigure:
     volume = slices.depth > 1
     title = f"{'Slices' if volume else 'Picture'} of {slices.output}: sample {slices.sample}"
     difference = slices.panes[-1]
@@ -77,10 +79,11 @@ def _figure(slices: Slices) -> SliceFigure:
     return SliceFigure(
         title=title,
         text=_text(slices),
+        note=_note(slices),
         pictures=tuple(_picture(pane, slices) for pane in slices.panes),
         depths=slices.depths,
-        middle=middle,
         worst=slices.worst,
+        start=slices.worst if at_worst else middle,
         depth=slices.depth,
         height=difference.height,
         width=difference.width,
@@ -102,7 +105,12 @@ def _text(slices: Slices) -> str:
     if slices.depth > 1:
         text += f" {len(slices.depths)} of {slices.depth} slices, counted from 0; the largest difference is in slice"
         text += f" {slices.depths[slices.worst]}."
-    text += " Expected and actual share one window; the difference has its own, symmetric around 0. NaN and infinity are magenta."
+    return text
+
+
+def _note(slices: Slices) -> str:
+    """How the colours are to be read."""
+    text = "Expected and actual share one window; the difference has its own, symmetric around 0. NaN and infinity are magenta."
     if slices.shrunk > 1:
         text += f" A pixel is {slices.shrunk} x {slices.shrunk} places: their mean, and of the difference the largest."
     return text

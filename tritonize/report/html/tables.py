@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from tritonize.core.artifacts import Check, Report, TensorCheck
 from tritonize.core.conclusion import reference_name
 from tritonize.core.results import DRAWN, Gate, StageRow
-from tritonize.core.stages import StageName
+from tritonize.core.stages import StageName, action
+from tritonize.report.html import merged
 from tritonize.report.text import largest_k
 
 _EMPTY = "–"
@@ -18,6 +19,8 @@ _LARGE = 10**7
 """An integer of at least this size is written with three significant digits."""
 _MAX_CELL = 2000
 """Largest number of characters of a cell; the JSON has the whole text."""
+_ELSEWHERE = ("attempts",)
+"""Details that have a table of their own."""
 _MIXED = -1
 """In place of a batch size: batches of several sizes."""
 
@@ -58,10 +61,23 @@ def number(value: float | None) -> str:
 def of_errors(report: Report, limit: int) -> Table:
     """The stage table: the error metrics of each output at every stage."""
     against = {"fp64": "float64", "fp32": "float32"}[report.rows[0].against] if report.rows else "float32"
-    head = ("Stage", "Output", "Verdict", "k", "Max abs", "Mean abs", "RMSE", "Max rel", "SNR dB", "Max ULP", "Bad", "For its kind")
+    head = (
+        "Stage",
+        "Output",
+        "Verdict",
+        "k",
+        "Max abs",
+        "Mean abs",
+        "RMSE",
+        "Max rel",
+        "SNR dB",
+        "Max ULP",
+        "Outside",
+        "For its kind",
+    )
     return table(
         f"Error against {reference_name(report, against)}, stage by stage",
-        (*head, "Answers", "Kind"),
+        (*head, "Compared", "Kind"),
         (_error_row(report, row) for row in report.rows),
         limit=limit,
         verdict=2,
@@ -106,9 +122,9 @@ def of_answers(report: Report, limit: int) -> Table:
         size = _MIXED if check.stage is StageName.CONCURRENT else check.batch_size  # concurrent clients mix batch sizes
         for tensor in check.tensors:
             rows.setdefault((check.stage, size, tensor.name), []).append(tensor)
-    head = ("Stage", "Batch", "Output", "Verdict", "Answers", "Bad", "Max abs", "Mean abs", "rtol", "atol")
+    head = ("Stage", "Batch", "Output", "Verdict", "Compared", "Outside", "Max abs", "Mean abs", "rtol", "atol")
     return table(
-        f"Answers against {reference_name(report)}, by tolerance",
+        f"Comparisons with {reference_name(report)}, by stage and batch size",
         head,
         (_answer_row(*key, tensors=tensors) for key, tensors in rows.items()),
         limit=limit,
@@ -127,24 +143,76 @@ def _answer_row(stage: StageName, size: int, name: str, *, tensors: Sequence[Ten
     return stage.heading, batch, name, verdict, len(tensors), bad, largest, mean, tensors[0].rtol, tensors[0].atol
 
 
+def of_stages_compared(report: Report, limit: int) -> Table:
+    """The stage table in short: one row for the stages at which an output has the same error."""
+    columns: dict[str, list[object]] = {name: [] for name in ("Stages", "Output", "Verdict", "Largest error", "Tolerance")}
+    columns |= {name: [] for name in ("Compared", "Outside", "k", "SNR dB")}
+    for group in merged.alike(merged.of(report)):
+        first, tensors = group[0], [tensor for row in group for tensor in row.tensors]
+        noise = sorted({row.snr for row in group if row.snr and row.snr != "equal"}, key=float)
+        values = (
+            merged.stages(row.stage for row in group),
+            first.output,
+            _VERDICTS["passed" if first.passed else "failed"],
+            "not comparable" if first.largest == math.inf else first.largest,
+            f"rtol {tensors[0].rtol:g}, atol {tensors[0].atol:g}",
+            len(tensors),
+            sum(row.outside for row in group),
+            max((row.k for row in group if row.k is not None), default=None),
+            noise[0] if noise else "equal" if any(row.snr for row in group) else "",
+        )
+        for name, value in zip(columns, values, strict=True):
+            columns[name].append(value)
+    known = {name: values for name, values in columns.items() if any(value not in (None, "") for value in values)}
+    rows = zip(*known.values(), strict=True)
+    caption = f"Error against {reference_name(report)}; stages with the same error share a row"
+    return table(caption, tuple(known), rows, limit=limit, verdict=2)
+
+
+def of_differences(checks: Sequence[Check], limit: int) -> Table:
+    """The outputs that differ; equal differences share a row."""
+    groups: dict[tuple[str, str, str], list[Check]] = {}
+    for check in checks:
+        for tensor in check.tensors:
+            if not tensor.passed:
+                groups.setdefault((tensor.name, tensor.reason or "", _worst(tensor)), []).append(check)
+    rows = (
+        (name, reason, worst, merged.stages(check.stage for check in found), len(found))
+        for (name, reason, worst), found in groups.items()
+    )
+    head = ("Output", "Reason", "Worst element", "Stages", "Comparisons")
+    return table("Outputs outside the tolerance", head, rows, limit=limit)
+
+
+def _worst(tensor: TensorCheck) -> str:
+    """The element that is furthest outside the tolerance."""
+    if not tensor.worst:
+        return ""
+    worst = tensor.worst[0]
+    return f"{list(worst.index)}: expected {worst.expected:.7g}, found {worst.found:.7g}"
+
+
 def of_failures(checks: Sequence[Check], limit: int) -> Table:
     """Every output that differs, with its worst element."""
     rows = []
     for check in checks:
         for tensor in check.tensors:
             if not tensor.passed:
-                worst = tensor.worst[0] if tensor.worst else None
                 samples = ", ".join(map(str, check.samples))
-                place = "" if worst is None else f"{list(worst.index)}: expected {worst.expected:.7g}, found {worst.found:.7g}"
-                rows.append((tensor.name, check.stage.heading, check.batch_size, samples, tensor.reason, place))
-    return table("Answers that differ", ("Output", "Stage", "Batch", "Samples", "Reason", "Worst element"), rows, limit=limit)
+                rows.append((tensor.name, check.stage.heading, check.batch_size, samples, tensor.reason, _worst(tensor)))
+    return table(
+        "Every comparison outside the tolerance",
+        ("Output", "Stage", "Batch", "Samples", "Reason", "Worst element"),
+        rows,
+        limit=limit,
+    )
 
 
 def of_gates(gates: Sequence[Gate], limit: int) -> Table:
     """The gates, with value and limit."""
     head = ("Rule", "Verdict", "Stage", "Output", "Samples", "Value", "Limit", "Worst sample", "Note")
     return table(
-        "Rules that the outputs had to keep",
+        "Rules of the outputs",
         head,
         (
             (g.gate, _VERDICTS[g.verdict], g.stage.heading, g.output, _group(g.group), g.value, g.limit, g.sample, g.note)
@@ -161,7 +229,7 @@ def _group(name: str) -> str:
 
 def of_floors(report: Report, limit: int) -> Table:
     """PyTorch's own error against float64, by output and group of samples."""
-    head = ("Output", "Samples", "Noise", "Largest answer", "Unit", "k is measured in", "Noisiest sample")
+    head = ("Output", "Samples", "Noise", "Largest value", "Unit", "k is measured in", "Noisiest sample")
     rows = ((f.output, _group(f.group), f.noise, f.scale, f.unit, f.denominator, f.sample) for f in report.floors)
     return table("Noise floor: PyTorch against itself in float64", head, rows, limit=limit)
 
@@ -176,7 +244,14 @@ def of_stages(report: Report, limit: int) -> Table:
     """The stages of the run, with their time and memory."""
     head = ("Stage", "Verdict", "Seconds", "Of these in libraries", "Peak memory MiB", "Note")
     rows = (
-        (s.name, _VERDICTS[s.verdict], f"{s.seconds:.2f}", f"{s.library_seconds:.2f}", s.peak_memory // 2**20 or None, s.note)
+        (
+            action(s.name),
+            _VERDICTS[s.verdict],
+            f"{s.seconds:.2f}",
+            f"{s.library_seconds:.2f}",
+            s.peak_memory // 2**20 or None,
+            s.note,
+        )
         for s in report.stages
     )
     return table("Stages of the run", head, rows, limit=limit, verdict=1)
@@ -195,14 +270,14 @@ def of_attempts(report: Report, limit: int) -> Table:
 
 def of_versions(report: Report, limit: int) -> Table:
     """The versions of all tools."""
-    rows = [*((name, version, "answered") for name, version in report.proved_by.items())]
-    rows += [(name, version, "took part") for name, version in report.versions.items()]
+    rows = [*((name, version, "served") for name, version in report.proved_by.items())]
+    rows += [(name, version, "used") for name, version in report.versions.items()]
     return table("Versions", ("Name", "Version", "Role"), rows, limit=limit)
 
 
 def of_details(report: Report, limit: int) -> Table:
     """All other details of the report: source, ONNX file, target, hashes."""
-    others = {name: value for name, value in report.details.items() if name != "attempts"}
+    others = {name: value for name, value in report.details.items() if name not in _ELSEWHERE}
     return table("Source, model file and target", ("What", "Value"), _flat("", others), limit=limit)
 
 
