@@ -43,6 +43,7 @@ ENTRIES: Final = tuple(
         (_VERIFY, "bench", "bench:bench", "Measure latency and throughput; compare every response."),
         (_VERIFY, "golden", "golden:app", "Write, read and check golden files."),
         (_EXPLAIN, "check", "check:check", "Compare the outputs of two model files."),
+        (_EXPLAIN, "tolerance", "tolerance:tolerance", "Compute the smallest tolerance with which each output passes."),
         (_EXPLAIN, "locate", "locate:locate", "Find the node of the ONNX file that an error comes from."),
         (_EXPLAIN, "diff", "diff:diff", "Compare two versions: outputs, configuration, graph, latency."),
         (_EXPLAIN, "inspect", "inspect:inspect", "Print a model's inputs, outputs, operators and parameters."),

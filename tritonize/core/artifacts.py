@@ -19,6 +19,7 @@ from tritonize.core.decisions import Decision, Warned
 from tritonize.core.errors import CodePlace
 from tritonize.core.results import DRAWN, Gate, NoiseFloor, StageRow, Verdict
 from tritonize.core.stages import Label, StageName
+from tritonize.core.tolerance_advice import Pattern, ToleranceAdvice
 
 T = TypeVar("T")
 
@@ -276,6 +277,14 @@ class TensorCheck:
     """Elements outside |found - expected| <= atol + rtol * |expected|."""
     worst: tuple[Element, ...] = ()
     """The elements furthest outside the tolerance, worst first."""
+    least_atol: float | None = None
+    """The smallest atol with which this output passes with `rtol`; `None` if no atol does."""
+    least_rtol: float | None = None
+    """The smallest rtol with which this output passes with `atol`; `None` if no rtol does."""
+    pattern: Pattern | None = None
+    """What the difference looks like, if it is not an error of rounding; looked for in outputs that failed."""
+    factor: float | None = None
+    """For the pattern `scaled`: what expected has to be multiplied by."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -438,6 +447,8 @@ class Report:
     """Name to version of the server, backend and runtime whose outputs were compared."""
     details: Mapping[str, Any] = field(default_factory=dict)
     """Source, ONNX file and configuration as plain data."""
+    tolerances: tuple[ToleranceAdvice, ...] = ()
+    """For each output: the smallest tolerances with which all its comparisons pass, and what they mean."""
     location: Path | None = None
     """The published version, or the staged one that failed."""
     published: bool = False

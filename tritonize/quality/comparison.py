@@ -14,6 +14,7 @@ import numpy as np
 from tritonize.core import dtypes, texts
 from tritonize.core.arrays import Array, dtype_name
 from tritonize.core.artifacts import Element, TensorCheck
+from tritonize.quality import difference_pattern
 from tritonize.quality.differences import Differences, measure
 from tritonize.spec.schema import Tolerance
 
@@ -70,8 +71,10 @@ def compare_tensor(name: str, expected: Array, found: Array, *, tolerance: Toler
             rtol=rtol,
             atol=atol,
             elements=expected.size,
+            least_atol=None if reason else 0.0,
+            least_rtol=None if reason else 0.0,
         )
-    differences = measure(expected, found, rtol, atol=atol, worst=WORST, ulp=False)
+    differences = measure(expected, found, rtol, atol=atol, worst=WORST, ulp=False, least=True)
     return _check(name, expected, found, rtol=rtol, atol=atol, sums=differences)
 
 
@@ -130,6 +133,9 @@ def _extra(name: str, found: Array) -> TensorCheck:
 
 
 def _check(name: str, expected: Array, found: Array, *, rtol: float, atol: float, sums: Differences) -> TensorCheck:
+    least = sums.least
+    factor = difference_pattern.factor(sums) if sums.mismatched else None
+    reordered = sums.mismatched > 1 and difference_pattern.reordered(expected, found, rtol, atol=atol)
     return TensorCheck(
         name=name,
         passed=sums.mismatched == 0,
@@ -152,6 +158,10 @@ def _check(name: str, expected: Array, found: Array, *, rtol: float, atol: float
         elements=expected.size,
         mismatched=sums.mismatched,
         worst=tuple(_element(row, expected.shape) for row in sums.worst),
+        least_atol=least.least_atol if least else None,
+        least_rtol=least.least_rtol if least else None,
+        pattern="reordered" if reordered else "scaled" if factor is not None else None,
+        factor=None if reordered else factor,
     )
 
 

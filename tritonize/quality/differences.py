@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tritonize.core.arrays import BFLOAT16, Array
+from tritonize.quality import ulp as units
+from tritonize.quality.least_tolerance import LeastTolerance
 
 CHUNK = 1 << 13
 """Elements at a time: 64 KiB in float64. From 128 KiB on the C library maps and unmaps every temporary, which takes four times
@@ -24,12 +26,6 @@ _Wide = NDArray[np.float64]
 _LARGEST = float(np.finfo(np.float64).max)
 _SAFE = 400
 """Magnitudes up to two to this power have squares, and sums of squares, inside float64."""
-_BITS: dict[np.dtype, tuple[type[np.signedinteger], type[np.unsignedinteger]]] = {
-    np.dtype(np.float16): (np.int16, np.uint16),
-    BFLOAT16: (np.int16, np.uint16),
-    np.dtype(np.float32): (np.int32, np.uint32),
-    np.dtype(np.float64): (np.int64, np.uint64),
-}
 
 
 def numeric(array: Array) -> bool:
@@ -74,6 +70,8 @@ class Differences:
     square_difference: float = 0.0
     worst: list[tuple[float, int, float, float]] = field(default_factory=list)
     """Rows of excess over the tolerance, negated flat position, expected, found; the largest excess first."""
+    least: LeastTolerance | None = None
+    """The smallest tolerances with which every element passes, if `measure` was called with `least`; not merged."""
 
     @property
     def mean_abs(self) -> float | None:
@@ -124,7 +122,9 @@ class Differences:
             self.max_ulp = max(self.max_ulp or 0, other.max_ulp)
 
 
-def measure(expected: Array, found: Array, rtol: float, *, atol: float, worst: int = 0, ulp: bool = True) -> Differences:
+def measure(
+    expected: Array, found: Array, rtol: float, *, atol: float, worst: int = 0, ulp: bool = True, least: bool = False
+) -> Differences:
     """Measure the differences of one output array.
 
     If both are integers or booleans, elements must be equal, whatever the tolerance. A NaN matches a NaN, and an infinity the same
@@ -137,16 +137,22 @@ def measure(expected: Array, found: Array, rtol: float, *, atol: float, worst: i
         atol: in the arrays' own unit.
         worst: how many of the mismatched elements to keep.
         ulp: whether to compute `max_ulp`, which takes a third of the time.
+        least: whether to compute the smallest tolerances that pass.
     """
     flat_expected, flat_found = np.ascontiguousarray(expected).reshape(-1), np.ascontiguousarray(found).reshape(-1)
     top = largest(flat_expected)
     pass_ = _Pass(
-        sums=Differences(elements=flat_expected.size, largest=top, exponent=_exponent(top, flat_expected, flat_found)),
+        sums=Differences(
+            elements=flat_expected.size,
+            largest=top,
+            exponent=_exponent(top, flat_expected, flat_found),
+            least=LeastTolerance(rtol=rtol, atol=atol) if least else None,
+        ),
         rtol=rtol,
         atol=atol,
         exact=not floating(expected) and not floating(found),
         floor=RELATIVE_FLOOR * top,
-        bits=_BITS.get(found.dtype) if ulp and floating(expected) else None,
+        bits=units.BITS.get(found.dtype) if ulp and floating(expected) else None,
         keep=worst,
     )
     with np.errstate(all="ignore"):
@@ -164,7 +170,7 @@ class _Pass:
     atol: float
     exact: bool
     floor: float
-    bits: tuple[type[np.signedinteger], type[np.unsignedinteger]] | None
+    bits: units.Bits | None
     keep: int
 
     def add(self, start: int, expected_chunk: Array, found_chunk: Array) -> None:
@@ -180,14 +186,18 @@ class _Pass:
             if self.exact:
                 bad = expected_chunk != found_chunk
                 self.sums.differing |= bool(bad.any())
-            elif top <= self.atol:
-                return
             else:
+                if self.sums.least:
+                    self.sums.least.add(distance, magnitude, top)
+                if top <= self.atol:
+                    return
                 bad = ~(distance <= self.atol + self.rtol * magnitude)
         else:
             bad = self._masked(expected_chunk, found_chunk, expected, found=found, difference=difference)
         count = int(np.count_nonzero(bad))
         self.sums.mismatched += count
+        if count and self.exact and self.sums.least:
+            self.sums.least.refuse()
         if count and self.keep:
             self._keep_worst(start, np.flatnonzero(bad), expected, found=found)
 
@@ -206,6 +216,10 @@ class _Pass:
             top = float(near.max())
             self._sums(expected[finite], found[finite], difference[finite], distance=near, magnitude=magnitude[finite], top=top)
             self._ulp(expected_chunk[finite], found_chunk[finite], top)
+            if self.sums.least:
+                self.sums.least.add(near, magnitude[finite], top)
+        if self.sums.least and (bad & ~finite).any():
+            self.sums.least.refuse()
         return bad
 
     def _sums(self, expected: _Wide, found: _Wide, difference: _Wide, *, distance: _Wide, magnitude: _Wide, top: float) -> None:
@@ -230,7 +244,7 @@ class _Pass:
 
     def _ulp(self, expected: Array, found: Array, top: float) -> None:
         if self.bits:
-            distance = _ulp_distance(expected, found, self.bits) if top else 0
+            distance = units.largest_distance(expected, found, self.bits) if top else 0
             self.sums.max_ulp = max(self.sums.max_ulp or 0, distance)
 
     def _keep_worst(self, start: int, places: NDArray[np.intp], expected: _Wide, *, found: _Wide) -> None:
@@ -243,28 +257,6 @@ class _Pass:
             places, values, actual, excess = places[kept], values[kept], actual[kept], excess[kept]
         rows = zip(excess.tolist(), (-(start + places)).tolist(), values.tolist(), actual.tolist(), strict=True)
         self.sums.worst = heapq.nlargest(self.keep, [*self.sums.worst, *rows])
-
-
-def _ulp_distance(expected: Array, found: Array, bits: tuple[type[np.signedinteger], type[np.unsignedinteger]]) -> int:
-    """Return the largest distance in ULP (units in the last place) of found's type; expected is rounded to it; -0.0 equals 0.0.
-
-    The bits without the sign bit count the ULPs from zero. So the distance of two values with the same sign is the difference of
-    their bits, and that of two values with different signs is the sum of both counts.
-    """
-    signed, unsigned = bits
-    left, right = (side.view(signed) for side in (expected.astype(found.dtype, copy=False), found))
-    signs = left ^ right
-    if int(signs.min()) >= 0:  # every pair has the same sign: the usual case, half as many passes over the chunk
-        return _largest_magnitude(left - right)
-    opposite = signs < 0
-    count = np.iinfo(signed).max
-    across = (left[opposite] & count).view(unsigned) + (right[opposite] & count).view(unsigned)
-    same = ~opposite
-    return max(int(across.max()), _largest_magnitude(left[same] - right[same]) if same.any() else 0)
-
-
-def _largest_magnitude(integers: Array) -> int:
-    return max(int(integers.max()), -int(integers.min()))
 
 
 def largest(flat: Array) -> float:

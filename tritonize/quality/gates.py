@@ -11,7 +11,8 @@ from tritonize.core.messages import quality as wording
 from tritonize.core.messages import verdict
 from tritonize.core.results import ALL, DRAWN, Gate, NoiseFloor, StageRow
 from tritonize.core.stages import StageName
-from tritonize.quality import metrics, noise_floor
+from tritonize.core.tolerance_advice import ToleranceAdvice
+from tritonize.quality import metrics, noise_floor, tolerance_advice
 from tritonize.quality.differences import numeric
 from tritonize.quality.golden_set import GoldenSet, Rules
 from tritonize.quality.tracker import ErrorTracker
@@ -49,6 +50,7 @@ class Judgement:
     gates: tuple[Gate, ...]
     floors: tuple[NoiseFloor, ...]
     notes: tuple[str, ...]
+    tolerances: tuple[ToleranceAdvice, ...]
 
     @property
     def passed(self) -> bool:
@@ -57,7 +59,7 @@ class Judgement:
 
 
 def judge(tracker: ErrorTracker, checks: Sequence[Check], *, on_gpu: Collection[StageName] = ()) -> Judgement:
-    """Return the stage table, every gate, and notes for the reader of the report.
+    """Return the stage table, every gate, what each output needs, and notes for the reader of the report.
 
     Args:
         checks: the comparisons of all stages; the tolerance gates are computed from them.
@@ -75,7 +77,10 @@ def judge(tracker: ErrorTracker, checks: Sequence[Check], *, on_gpu: Collection[
         *_edges_alone(golden, checks, gates),
         *(() if broken else _confidence(golden, checks)),
     ]
-    return Judgement(rows=tracker.rows(), gates=gates, floors=golden.floors, notes=tuple(notes))
+    rows = tracker.rows()
+    reduced = tracker.floors if tracker.reduced else ()
+    advice = tolerance_advice.advise(checks, rows, gates, floors=golden.floors, reduced=reduced)
+    return Judgement(rows=rows, gates=gates, floors=golden.floors, notes=tuple(notes), tolerances=advice)
 
 
 def _conditioning(golden: GoldenSet) -> Iterator[str]:

@@ -16,7 +16,7 @@ from tritonize.core.conclusion import conclude, counted, describe_gate, failed_s
 from tritonize.core.error_location import Location
 from tritonize.core.results import Gate, Metrics, in_words
 from tritonize.core.stages import StageName
-from tritonize.report import canary_text, replica_table
+from tritonize.report import canary_text, replica_table, tolerance_text
 
 WIDTH = 80
 MAX_ROWS = 8
@@ -32,7 +32,7 @@ def as_json(report: Report) -> dict[str, object]:
     plain: dict[str, Any] = to_json(listed)
     for plain_check, check in zip(plain["checks"], listed.checks, strict=True):
         plain_check["passed"] = check.passed
-    return plain | {"answers": summary(report.checks)}
+    return plain | {"answers": summary(report.checks), "tolerances": [tolerance_text.plain(each) for each in report.tolerances]}
 
 
 def _listed(checks: Sequence[Check]) -> Iterator[Check]:
@@ -108,7 +108,7 @@ def _lines(report: Report) -> Iterator[str]:
         yield from _wrap(f"{_MARK['not run']} {name}: not run{f': {note}' if note else ''}")
     yield from replica_table.lines(report.details.get("replicas", ()))
     yield from canary_text.lines(report.details.get("baseline"))
-    yield from _failures(report.checks)
+    yield from (*_failures(report.checks), *tolerance_text.after_failure(report.tolerances))
     yield from _gates(report.gates)
     yield from _findings(report.findings)
     if "location" in report.details:

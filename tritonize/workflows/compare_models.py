@@ -14,6 +14,7 @@ from tritonize.core.messages import usage as wording
 from tritonize.core.recorder import Recorder
 from tritonize.core.stages import ModelFile, StageName
 from tritonize.onnx_model import runtime
+from tritonize.quality import tolerance_advice
 from tritonize.quality.batch_checks import BatchOutputs, SingleOutputs, check_batches
 from tritonize.quality.golden_set import Batch, GoldenSet, Rules
 from tritonize.reference import runner
@@ -93,6 +94,7 @@ def compare_models(
         version=None,
         verdict="passed" if passed else "failed",
         checks=checks,
+        tolerances=tolerance_advice.advise(checks),
         stages=tuple(recorder.stages),
         versions={**evidence.versions("numpy"), **first.versions, **second.versions},
         details={"seconds": time.perf_counter() - started},

@@ -190,6 +190,7 @@ def _verify(request: Request, file: GoldenFile, *, seconds: float) -> Report:
         checks=verified.checks,
         rows=judgement.rows,
         gates=judgement.gates,
+        tolerances=judgement.tolerances,
         floors=judgement.floors,
         notes=(
             *remote.notes(request.urls, request.connection),

@@ -34,6 +34,10 @@ class Options:
     """Which server the version is compared on."""
     current: Mapping[str, Report] | None = None
     """Models that the caller found up to date, with their reports; `None` if it did not look."""
+    measure: bool = False
+    """Only compare: no version is kept or published."""
+    set_in: str = "Python"
+    """Where the limits of the spec were set: the name of its file, `the command line` or `Python`."""
     command: str | None = None
     """Command line that repeats the build, for the report."""
     on_published: Callable[[PublishedVersion], None] = lambda _published: None

@@ -132,6 +132,8 @@ def _run_model(specification: schema.Spec, name: str, options: Options, *, serve
         served = serve_and_verify(job, built)
         origin = _origin(specification, job, built, before=before, loaded=loaded)
         report = report_of(job, built, served)
+        if options.measure:
+            return report
         report = replace(report, details={**report.details, "made_from": origin})
         return release.publish_or_keep(job, built, report)
 

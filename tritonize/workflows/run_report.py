@@ -60,6 +60,7 @@ def report_of(job: Job, built: Built, served: served_comparison.Verification | N
         checks=checks,
         rows=judgement.rows,
         gates=judgement.gates,
+        tolerances=judgement.tolerances,
         floors=judgement.floors,
         findings=findings,
         stages=tuple(recorder.stages),

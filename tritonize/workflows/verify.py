@@ -186,6 +186,7 @@ def _compared(request: Request, published: PublishedVersion, checked: Checked, *
         checks=verified.checks,
         rows=judgement.rows,
         gates=judgement.gates,
+        tolerances=judgement.tolerances,
         floors=judgement.floors,
         notes=(*blank.notes, *verified.notes, *judgement.notes),
         findings=findings,
