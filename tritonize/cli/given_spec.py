@@ -23,6 +23,11 @@ def of(flags: RunFlags) -> Spec:
     return _with_samples(specification, flags.sample_files) if flags.sample_files else specification
 
 
+def place(flags: RunFlags) -> str:
+    """Where the settings of the models are written: the name of the spec's file, or `the command line`."""
+    return Path(flags.source).name if flags.source.lower().endswith((".yaml", ".yml")) else "the command line"
+
+
 def _without_samples(flags: RunFlags) -> Spec:
     from tritonize.cli import flags as from_flags
     from tritonize.core.errors import UsageError

@@ -214,6 +214,7 @@ def _run(command: str, specification: Spec, flags: RunFlags, *, current: Mapping
             force=flags.force or not flags.server.is_own,
             server=flags.server,
             current=current,
+            set_in=given_spec.place(flags),
             command=build_command.given(),
             on_published=published.append if copy is None else lambda _in_copy: None,
             on_model=terminal.on_model,

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tritonize.cli.limits import RUN_S, Deadline, limited
-from tritonize.cli.run import Inputs, Json, MaxBatch, Models, NoBatch, Outputs, SampleFiles, SampleFunction, Texts
+from tritonize.cli.model_options import Described, with_model
+from tritonize.cli.run import Json, Models, SampleFiles
 from tritonize.cli.terminal import say, say_lines
 from tritonize.core.errors import EXIT_DIFFERS
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from tritonize.core.artifacts import Report
 
 
+@with_model
 def tolerance(
     names: Annotated[
         list[str],
@@ -26,13 +28,8 @@ def tolerance(
             help="A spec (.yaml) or a model as for `run`; or a published model, or the directory of a version, also a staged one.",
         ),
     ],
-    inputs: Inputs = None,
-    sample_function: SampleFunction = None,
     *,
-    texts: Texts = None,
-    outputs: Outputs = None,
-    max_batch_size: MaxBatch = None,
-    no_batch: NoBatch = False,
+    described: Described,
     models: Models = None,
     sample_files: SampleFiles = None,
     version: Annotated[int | None, typer.Option(metavar="N", help="Of a published model; default: the newest.")] = None,
@@ -51,12 +48,7 @@ def tolerance(
     if len(names) == 1 and _is_source(names[0]):
         given = RunFlags(
             source=names[0],
-            inputs=inputs,
-            sample_function=sample_function,
-            texts=texts,
-            outputs=outputs,
-            max_batch_size=max_batch_size,
-            no_batch=no_batch,
+            **vars(described),
             models=models,
             sample_files=sample_files,
             seconds=seconds,
@@ -86,7 +78,9 @@ def _measured(given: RunFlags) -> Sequence[Report]:
 
     specification = given_spec.of(given)
     with limited(given.seconds), display() as terminal:
-        options = Options(on_stage=terminal.on_stage, on_model=terminal.on_model, on_progress=terminal.on_progress)
+        options = Options(
+            set_in=given_spec.place(given), on_stage=terminal.on_stage, on_model=terminal.on_model, on_progress=terminal.on_progress
+        )
         return workflow.measured(specification, models=given.models or (), options=options)
 
 

@@ -60,7 +60,7 @@ def lines(advice: ToleranceAdvice) -> Iterator[str]:
 
 
 def spec_lines(advice: Sequence[ToleranceAdvice]) -> Iterator[str]:
-    """Yield what to write in a spec to accept the differences; nothing where an output passes, or a wider tolerance is no answer."""
+    """Yield what to write in a spec to accept the differences that a wider tolerance is for; nothing if there are none."""
     accepted = [each for each in advice if not each.passed and not each.concerns]
     if accepted:
         yield "To accept these differences, write in the spec:"

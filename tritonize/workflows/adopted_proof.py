@@ -188,7 +188,7 @@ def _report(subject: Subject, built: Built, verified: Verification, *, model: sc
         source=built.source,
         run=repository.Run(subject.work),
         recorder=recorder,
-        options=Options(),
+        options=Options(set_in="tritonize adopt"),
         serve=True,
         started=subject.started,
     )

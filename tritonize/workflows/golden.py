@@ -31,6 +31,7 @@ from tritonize.triton.protocol import ModelConfig, TensorConfig
 from tritonize.triton.target import Target
 from tritonize.triton.weight import Pace, ProfileName
 from tritonize.workflows import evidence, new_draw
+from tritonize.workflows.limits import Limits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,6 +182,7 @@ def _verify(request: Request, file: GoldenFile, *, seconds: float) -> Report:
     reachability.announce(target, request.on_progress, every_s=request.every_s)
     verified = served_comparison.verify(target, recorder=Recorder(request.on_stage))
     judgement = gates.judge(tracker, verified.checks, on_gpu=verified.on_gpu)
+    limits = Limits.of(file.golden.rules, request.path.name)
     blank = Report(
         command="verify", model=name, version=version, verdict="failed", versions=evidence.versions("numpy", "tritonclient")
     )
@@ -197,17 +199,19 @@ def _verify(request: Request, file: GoldenFile, *, seconds: float) -> Report:
             *_notes(request.path, file),
             *verified.notes,
             *judgement.notes,
+            *limits.notes(),
         ),
         findings=verified.findings,
         stages=verified.stages,
         proved_by=verified.identity,
         details={
+            "limits": limits.as_json(),
             "golden": {
                 "file": request.path.name,
                 "sha256": repository.sha256(request.path),
                 "samples": count,
                 "of": file.samples_in_version,
-            }
+            },
         },
     )
 

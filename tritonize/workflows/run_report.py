@@ -16,6 +16,7 @@ from tritonize.quality import gates, proof_strength
 from tritonize.triton import served_comparison
 from tritonize.workflows import evidence, target_only
 from tritonize.workflows.job import Job
+from tritonize.workflows.limits import Limits
 from tritonize.workflows.stage_version import Built
 
 
@@ -48,10 +49,8 @@ def report_of(job: Job, built: Built, served: served_comparison.Verification | N
         verdict = "passed quick"
     for stage in target_only.stages(fields, target):
         recorder.add(stage)
-    if served is None and command == "run" and built.plans:
-        recorder.not_run(StageName.SERVER, "no plan passed on this machine")
-    elif served is None and command == "run" and not built.plans:
-        recorder.not_run(StageName.SERVER, _why_not_served(built))
+    if served is None and command == "run":
+        recorder.not_run(StageName.SERVER, "no plan passed on this machine" if built.plans else _why_not_served(built))
     return Report(
         command=command,
         model=built.staged.model,
@@ -68,6 +67,7 @@ def report_of(job: Job, built: Built, served: served_comparison.Verification | N
             *built.notes,
             *(served.notes if served else ()),
             *judgement.notes,
+            *_limits(job, built).notes(),
             *proof_strength.weak_proofs(built.checks),
             *_notes(job, served, source=built.source, plans=built.plans),
         ),
@@ -82,12 +82,17 @@ def _details(job: Job, built: Built, served: served_comparison.Verification | No
     fields = served.set_aside if served else ()
     return {
         **built.details,
+        "limits": _limits(job, built).as_json(),
         "samples": evidence.samples(job.model, built.golden.samples),
         **({"quick": {"left_out": list(job.left_out)}} if job.model.quality.quick else {}),
         **({"set_aside": [to_json(each) for each in fields]} if fields else {}),
         **({"proven_on": served.on_target.as_json()} if served and served.on_target else {}),
         "seconds": time.perf_counter() - job.started,
     }
+
+
+def _limits(job: Job, built: Built) -> Limits:
+    return Limits.of(built.golden.rules, job.options.set_in)
 
 
 def _of_plans(plans: Sequence[PlanProof], served: served_comparison.Verification | None, *, command: str) -> Verdict:

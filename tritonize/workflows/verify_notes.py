@@ -15,16 +15,22 @@ from tritonize.repository.manifest import Manifest
 from tritonize.triton import model_config, served_comparison, serving
 from tritonize.workflows import checked_copy, made_config, quick_versions
 from tritonize.workflows.checked_copy import Checked
+from tritonize.workflows.limits import Limits
 
 
 def proven(manifest: Manifest) -> tuple[str, ...]:
-    """Say when the version was proven, and with which verdict."""
+    """Say when the version was proven, with which verdict, and which limits were wider than the defaults."""
     created = manifest.get("created", "an unknown time")
+    limits = Limits.from_manifest(manifest)
+    wider = tuple(limits.notes()) if limits else ()
     if manifest.get("verdict") == "not run":
-        return (f"The version was published unproven (--allow-unproven) on {created}: a proof that it needs could not run there.",)
+        return (
+            f"The version was published unproven (--allow-unproven) on {created}: a proof that it needs could not run there.",
+            *wider,
+        )
     if quick := (*quick_versions.note(str(manifest.get("model")), int(manifest.get("version", 0)), manifest),):
-        return (f"The version was compared on {created}, verdict then: {manifest.get('verdict', 'unknown')}.", *quick)
-    return (f"The version was proven on {created}, verdict then: {manifest.get('verdict', 'unknown')}.",)
+        return (f"The version was compared on {created}, verdict then: {manifest.get('verdict', 'unknown')}.", *quick, *wider)
+    return (f"The version was proven on {created}, verdict then: {manifest.get('verdict', 'unknown')}.", *wider)
 
 
 def trust(key: Path | None, checked: Checked, unsigned: Sequence[Finding]) -> Iterator[str]:
@@ -47,10 +53,14 @@ def configuration(place: Path, checked: Checked) -> Iterator[str]:
 
 
 def details(checked: Checked, verified: served_comparison.Verification) -> dict[str, object]:
-    """What the report says besides the comparisons: fields that were left out, a quick run, the reference of an adopted version."""
-    fields = {"set_aside": [to_json(each) for each in verified.set_aside]} if verified.set_aside else {}
-    quick = {"quick": checked.manifest["quick"]} if "quick" in checked.manifest else {}
-    return {**fields, **quick, **({"reference": checked.manifest["reference"]} if "adopted" in checked.manifest else {})}
+    """What the report says besides the comparisons: fields left out, limits, a quick run, the reference of an adopted version."""
+    fields: dict[str, object] = {"set_aside": [to_json(each) for each in verified.set_aside]} if verified.set_aside else {}
+    manifest = checked.manifest
+    if "limits" in manifest:
+        fields["limits"] = manifest["limits"]
+    if "quick" in manifest:
+        fields["quick"] = manifest["quick"]
+    return {**fields, **({"reference": manifest["reference"]} if "adopted" in manifest else {})}
 
 
 def files_stage(checked: Checked, findings: Sequence[Finding], *, seconds: float) -> Stage:

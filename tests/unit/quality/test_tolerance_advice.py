@@ -111,4 +111,6 @@ def test_an_output_of_another_shape_has_no_tolerance() -> None:
     check = check_outputs(golden, StageName.ONNXRUNTIME, (0,), expected=expected, found={"y": expected["y"][:, 1:]})
     (found,) = gates.judge(ErrorTracker(golden), [check]).tolerances
     assert (found.least_atol, found.concerns) == (None, ("not comparable",))
-    assert "No tolerance makes it pass: shape [1, 63] instead of [1, 64]." in " ".join("\n".join(tolerance_text.lines(found)).split())
+    assert "No tolerance makes it pass: shape [1, 63] instead of [1, 64]." in " ".join(
+        "\n".join(tolerance_text.lines(found)).split()
+    )

@@ -1,0 +1,62 @@
+"""`tritonize tolerance` of a version, from its report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from tests.support.golden_sets import question
+from tritonize.cli.app import app
+from tritonize.core.artifacts import Report
+from tritonize.core.stages import StageName
+from tritonize.quality import gates
+from tritonize.quality.batch_checks import check_outputs
+from tritonize.quality.tracker import ErrorTracker
+from tritonize.report import text
+from tritonize.spec.schema import Tolerance
+
+
+@pytest.fixture(name="failed")
+def _failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The directory of a staged version whose output differs by 1e-6, ten times PyTorch's own error."""
+    monkeypatch.chdir(tmp_path)
+    golden = question(1, tolerance=Tolerance(rtol=0.0, atol=1e-7))
+    expected, tracker = golden.expected_outputs((0,)), ErrorTracker(golden)
+    found = {"y": expected["y"] + expected["y"].dtype.type(1e-6)}
+    check = check_outputs(golden, StageName.ONNXRUNTIME, (0,), expected=expected, found=found, tracker=tracker)
+    advice = gates.judge(tracker, [check]).tolerances
+    evidence = tmp_path / "repository" / "heart" / "1" / "evidence"
+    evidence.mkdir(parents=True)
+    (evidence.parents[1] / "config.pbtxt").write_text('name: "heart"\n')
+    report = Report(command="build", model="heart", version=1, verdict="failed", checks=(check,), tolerances=advice)
+    (evidence / "report.json").write_text(text.dumps(report))
+    return evidence.parent
+
+
+def test_a_staged_version_that_failed(failed: Path) -> None:
+    result = CliRunner().invoke(app, ["tolerance", str(failed)])
+    assert result.exit_code == 1
+    assert "✗ y at ONNX Runtime, now rtol 0, atol 1e-07" in result.stdout
+    assert "To accept these differences, write in the spec:" in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 80
+
+
+def test_a_version_in_a_repository_as_json(failed: Path) -> None:
+    result = CliRunner().invoke(app, ["tolerance", str(failed.parents[1]), "heart", "--json"])
+    assert result.exit_code == 1
+    (model,) = json.loads(result.stdout)["models"]
+    (output,) = model["outputs"]
+    assert (model["model"], output["output"], output["concerns"]) == ("heart", "y", [])
+    assert 1e-6 < output["least_atol"] <= output["suggested_atol"] < 1.3e-6
+
+
+def test_a_report_of_an_earlier_release_has_none(failed: Path) -> None:
+    path = failed / "evidence" / "report.json"
+    plain = json.loads(path.read_text())
+    del plain["tolerances"]
+    path.write_text(json.dumps(plain))
+    result = CliRunner().invoke(app, ["tolerance", str(failed)])
+    assert getattr(result.exception, "code", None) == "tolerance-no-report"
