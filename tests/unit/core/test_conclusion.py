@@ -140,6 +140,7 @@ def confidence(checks: tuple[Check, ...], gates: tuple[Gate, ...] = ()) -> str:
 
     class Seen:
         golden = Golden()
+        reduced = False
 
         def gates(self, **_: object) -> tuple[Gate, ...]:
             return gates
