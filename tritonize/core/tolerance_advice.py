@@ -29,6 +29,7 @@ class ToleranceAdvice:
     """
 
     output: str
+    """Name of the output."""
     passed: bool
     """Whether it passes with the tolerance in use."""
     stage: StageName
@@ -44,6 +45,7 @@ class ToleranceAdvice:
     reason: str = ""
     """Why no tolerance passes, or why the first comparison failed; empty if all passed."""
     pattern: Pattern | None = None
+    """What the difference looks like, if it is not an error of rounding."""
     factor: float | None = None
     """For the pattern `scaled`: found / expected."""
     mismatched: int = 0
@@ -57,10 +59,13 @@ class ToleranceAdvice:
     own_error: float | None = None
     """PyTorch's own error in `precision`, against float64, in the output's unit; `None` if it was not measured."""
     precision: str = "fp32"
+    """The precision of `own_error`: `fp32`, `fp16` or `bf16`."""
     k: float | None = None
     """Largest noise-floor ratio at `stage`."""
     k_limit: float | None = None
+    """Largest noise-floor ratio that is allowed there."""
     kind: Kind = "values"
+    """Meaning of the output; see `results.Kind`."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     """The metrics that belong to the kind, such as `dice_min`, at `stage`; see `results.Metrics`."""
 
