@@ -58,7 +58,6 @@ class Manifest(TypedDict):
     """Of an ensemble: the models of its steps to the versions and files that it was proven with."""
     details: NotRequired[JsonObject]
     limits: NotRequired[JsonObject]
-    """The limits of each output beside the defaults; see `workflows.limits`."""
     tolerances: NotRequired[JsonObject]
     adopted: NotRequired[bool]
     """Whether somebody else made the version's files; see `workflows.adopt`."""
