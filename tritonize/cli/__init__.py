@@ -62,6 +62,9 @@ def main() -> NoReturn:
 
 def _exit_with_usage(error: Any) -> NoReturn:
     """Print Typer's error about an invalid command line, with --json also as a JSON document, and exit."""
+    from tritonize.cli import usage_hints
+
+    usage_hints.improve(error)
     text = io.StringIO()
     error.show(file=text)
     print(printable.text(text.getvalue()), file=sys.stderr, end="")  # noqa: T201

@@ -24,7 +24,11 @@ LOADS_CONTRADICT = Message(
     what="--concurrency and --rate cannot be combined: a load is either a closed loop or an open one.",
     next_step="run `tritonize bench` once with each",
 )
-NUMBERS = Message(code="bench-numbers", what="{option} takes numbers with commas between them.")
+NUMBERS = Message(
+    code="bench-numbers",
+    what="{option} takes numbers with commas between them.",
+    next_step="write numbers without spaces between them, such as 1,2,4",
+)
 NO_ADDRESS = Message(
     code="bench-no-address",
     what="--protocol {protocol} needs an address of that protocol, and none was given.",
@@ -84,7 +88,11 @@ PERF_ANALYZER_PLACEHOLDER = Message(
     what="--perf-analyzer needs NVIDIA's perf_analyzer. The installed package perf-analyzer from PyPI is a placeholder without it.",
     next_step="pip uninstall perf-analyzer; install https://github.com/triton-inference-server/perf_analyzer",
 )
-PERF_ANALYZER_FAILED = Message(code="bench-perf-analyzer-failed", what="perf_analyzer ended without results.")
+PERF_ANALYZER_FAILED = Message(
+    code="bench-perf-analyzer-failed",
+    what="perf_analyzer ended without results.",
+    next_step="read its output in the lines below; `tritonize bench` without --perf-analyzer measures by itself",
+)
 PERF_ANALYZER_WITHOUT_URL = Message(
     code="bench-perf-analyzer-without-url",
     what="--perf-analyzer reads the server's statistics, which the embedded server gives to tritonize alone.",

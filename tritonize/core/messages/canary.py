@@ -22,7 +22,11 @@ WITHOUT_BASELINE = Message(
     what="--max-slowdown is for a comparison with a baseline, and none is given.",
     next_step="add --baseline URL or --baseline-version N",
 )
-NOT_TOGETHER = Message(code="canary-and-watch", what="--watch and a baseline cannot be given together.")
+NOT_TOGETHER = Message(
+    code="canary-and-watch",
+    what="--watch and a baseline cannot be given together.",
+    next_step="remove one of the two",
+)
 BASELINE_CHANGED = Message(code="baseline-changed", what="The files of its version {version} changed after they were proven: {why}")
 BASELINE_AWAY = Message(code="baseline-away", what="It cannot be compared: {why}")
 DECOUPLED = Message(

@@ -10,7 +10,11 @@ SERVER_UNREACHABLE = Message(
     cause="it is not running, or it exited",
     next_step="read its log; `tritonize doctor` checks the embedded server",
 )
-SERVER_SILENT = Message(code="server-silent", what="The server did not send a complete response within {seconds:.4g} s.")
+SERVER_SILENT = Message(
+    code="server-silent",
+    what="The server did not send a complete response within {seconds:.4g} s.",
+    next_step="read the server's log; a slow model needs more time: --deadline",
+)
 NOT_HTTP = Message(
     code="not-http",
     what="The server does not speak HTTP.",
@@ -80,6 +84,7 @@ HTTP_STATUS = Message(
     code="http-status",
     what="The server returned {status}.",
     cause="a proxy between this machine and Triton rejected the request",
+    next_step="send the requests to Triton itself, without the proxy",
 )
 REDIRECTED = Message(
     code="redirected",
@@ -144,21 +149,25 @@ RESPONSE_TOO_LARGE = Message(
     code="answer-too-large",
     what="The server's response is larger than any response to this request can be.",
     cause="the address belongs to another service, or the model returns an output of another shape",
+    next_step="check that the address is Triton's: curl http://HOST:8000/v2",
 )
 RESPONSE_ENDED = Message(
     code="answer-ended-early",
     what="The connection closed before the response was complete.",
     cause="the server stopped, or a proxy closed the connection",
+    next_step="read the server's log, and try again",
 )
 RESPONSE_INVALID = Message(
     code="answer-unsound",
     what="The server's response does not follow the KServe v2 inference protocol.",
     cause="the server is not Triton, or a proxy changes its responses",
+    next_step="check that the address is Triton's: curl http://HOST:8000/v2",
 )
 OTHER_MODEL_RESPONDED = Message(
     code="other-model-answered",
     what="The response comes from another model or version than the request named.",
     cause="a proxy between this machine and Triton routes requests to another model",
+    next_step="send the requests to Triton itself, without the proxy",
 )
 MODEL_NOT_READY = Message(
     code="model-not-ready",
@@ -166,9 +175,21 @@ MODEL_NOT_READY = Message(
     cause="{cause}",
     next_step="{next_step}",
 )
-MODEL_REFUSED = Message(code="request-refused", what="The server rejected a request to the model {model!r}.")
-REFUSED = Message(code="request-refused-by-server", what="The server rejected a request.")
-FILES_TOO_LARGE = Message(code="grpc-files-too-large", what="The files of a model exceed the size limit of one gRPC message.")
+MODEL_REFUSED = Message(
+    code="request-refused",
+    what="The server rejected a request to the model {model!r}.",
+    next_step="read the server's log",
+)
+REFUSED = Message(
+    code="request-refused-by-server",
+    what="The server rejected a request.",
+    next_step="read the server's log",
+)
+FILES_TOO_LARGE = Message(
+    code="grpc-files-too-large",
+    what="The files of a model exceed the size limit of one gRPC message.",
+    next_step="send the files over HTTP (--server http://host:8000), or use a server that shares a folder (--server-repository)",
+)
 INPUTS_TOO_LARGE = Message(
     code="grpc-inputs-too-large",
     what="The inputs of {model!r} exceed the size limit of one gRPC message.",
@@ -180,7 +201,11 @@ SHARED_MEMORY_FULL = Message(
     next_step="enlarge it (in a container: docker run --shm-size=4g), or use the transport grpc",
 )
 ELEMENT_TYPE = Message(code="element-type", what="An input has an element type that Triton does not support.")
-ADDRESS = Message(code="server-address", what="Invalid server address.")
+ADDRESS = Message(
+    code="server-address",
+    what="Invalid server address.",
+    next_step="write http://host:8000, grpc://host:8001, https://host or grpcs://host",
+)
 GRPC_PATH = Message(
     code="grpc-path",
     what="An address for gRPC has no path.",
@@ -207,6 +232,7 @@ OPTIONS_CONTRADICT = Message(
     code="connection-options-contradict",
     what="{options} cannot be given together.",
     cause="--insecure accepts any certificate, so --ca would have no effect; --key is the key of --cert",
+    next_step="remove one of them",
 )
 INSECURE = Message(
     code="certificate-not-checked",
@@ -217,7 +243,9 @@ SENT_IN_CLEAR = Message(
     what="Credentials or other headers were sent to {host} without TLS: whoever controls the network could have read them.",
 )
 TWO_ADDRESSES = Message(
-    code="two-server-addresses", what="Two {scheme} addresses are given; tritonize verifies one server at a time."
+    code="two-server-addresses",
+    what="Two {scheme} addresses are given; tritonize verifies one server at a time.",
+    next_step="pass one address of each protocol; for replicas, verify one after the other",
 )
 COMMAND_DEADLINE = Message(
     code="command-deadline",

@@ -17,15 +17,31 @@ RELEASE_OVERRIDDEN = Message(
     code="deploy-release-overridden",
     what="{model} version {version} was declared for Triton {declared}; the image has {given}, as --triton says.",
 )
-RELEASE_FORM = Message(code="deploy-release-form", what="Invalid Triton release.")
-NAME_FORM = Message(code="deploy-name-form", what="Invalid name for the deployment.")
-IMAGE_FORM = Message(code="deploy-image-form", what="Invalid reference of a container image.")
+RELEASE_FORM = Message(
+    code="deploy-release-form",
+    what="Invalid Triton release.",
+    next_step="write year and month, such as --triton 26.06",
+)
+NAME_FORM = Message(
+    code="deploy-name-form",
+    what="Invalid name for the deployment.",
+    next_step="write at most 63 lower-case letters, digits and '-', such as --name models",
+)
+IMAGE_FORM = Message(
+    code="deploy-image-form",
+    what="Invalid reference of a container image.",
+    next_step="write registry/name:tag, such as --image registry.example.com/triton:26.06",
+)
 VERIFIER_NEEDED = Message(
     code="deploy-verifier-needed",
     what="The image is named by a digest, so the name of the image that verifies cannot be derived from it.",
     next_step="name that image with --verifier",
 )
-STORAGE_FORM = Message(code="deploy-storage-form", what="Invalid address of the storage.")
+STORAGE_FORM = Message(
+    code="deploy-storage-form",
+    what="Invalid address of the storage.",
+    next_step="write an address such as s3://bucket/models",
+)
 STORAGE_SECRET = Message(
     code="deploy-storage-secret",
     what="The address of the storage has a user, a password or a query, which may be a credential, and would be in a file.",

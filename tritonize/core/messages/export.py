@@ -119,16 +119,20 @@ RUNTIME_NOT_LOADED = Message(
     code="onnxruntime-not-loaded",
     what="ONNX Runtime does not load the exported file.",
     cause="the file is invalid, or uses an opset or operator that this version of ONNX Runtime lacks",
+    next_step="try another opset (opset in the spec, --opset) or other exporters (strategies in the spec); `tritonize doctor` names "
+    "the version of ONNX Runtime",
 )
 RUNTIME_INPUTS = Message(
     code="onnxruntime-inputs-differ",
     what="The inputs of the exported file differ from the model's.",
     cause="the exporter dropped an input that the model does not use, or renamed one",
+    next_step="remove inputs that the model does not use, or name the inputs as forward() does",
 )
 RUNTIME_FAILS = Message(
     code="onnxruntime-fails",
     what="ONNX Runtime fails on the exported file at batch {size}.",
     cause="a size that the exporter fixed, or an operator that ONNX Runtime's CPU provider lacks",
+    next_step="try other exporters (strategies in the spec), or make the size that `where` names dynamic in the model's code",
 )
 NO_FUNCTION = Message(
     code="no-onnx-function",
@@ -138,6 +142,7 @@ NO_FUNCTION = Message(
 NO_FUNCTION_FOR = Message(
     code="no-onnx-function-for-part",
     what="The {exporter} exporter cannot convert a part of the model that is not a PyTorch operator: {what}.",
+    next_step="write that part with PyTorch's operators, or choose other exporters under strategies in the spec",
 )
 FIXED_WEIGHT = Message(
     code="fixed-weight",

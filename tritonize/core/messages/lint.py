@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from tritonize.core.messages import Message
 
-REPOSITORY_UNREADABLE = Message(code="lint-repository-unreadable", what="The model repository cannot be read.")
+REPOSITORY_UNREADABLE = Message(
+    code="lint-repository-unreadable",
+    what="The model repository cannot be read.",
+    next_step="check who owns it with `ls -ld`",
+)
 NO_RULE = Message(code="lint-no-rule", what="There is no such lint rule.", next_step="tritonize lint --rules")
 FIX_LINK = Message(code="lint-fix-link", what="the configuration is behind a symbolic link")
 FIX_PROVEN = Message(
@@ -18,7 +22,11 @@ ORACLE_WITH_IGNORE = Message(
     what="--oracle compares the verdict of all rules, so it cannot be combined with --ignore.",
     next_step="remove --ignore",
 )
-MODEL_UNREADABLE = Message(code="config-model-unreadable", what="The model file cannot be read.")
+MODEL_UNREADABLE = Message(
+    code="config-model-unreadable",
+    what="The model file cannot be read.",
+    next_step="check the path, and who owns the file with `ls -l`",
+)
 CONFIG_NO_MODEL = Message(
     code="config-no-model",
     what="The file is not an ONNX file, so it has no configuration.",
@@ -66,10 +74,15 @@ CONFIG_FOLDER = Message(
 CONFIG_WRITE = Message(
     code="config-write-where",
     what="With --write, name a model's folder in its repository, or a model file in a version of it.",
+    next_step="name the folder: tritonize config model_repository/MODEL --write",
 )
 CONFIG_SIZE_OF_SERVER = Message(
     code="config-size-of-server",
     what="--max-batch-size does not apply to a configuration that a server made.",
     next_step="leave out one of --url and --max-batch-size",
 )
-CONFIG_NAME = Message(code="config-model-name", what="The name is not valid for a model.")
+CONFIG_NAME = Message(
+    code="config-model-name",
+    what="The name is not valid for a model.",
+    next_step="rename the folder: only ASCII letters, digits, '_' and '-' are allowed",
+)

@@ -42,16 +42,19 @@ PART_FAILED = Message(
     code="locate-part-failed",
     what="ONNX Runtime fails on a part of the graph.",
     cause="an operator without an implementation on the CPU, or values that it does not accept",
+    next_step="compare the whole files instead: tritonize check EXPECTED.onnx FOUND.onnx",
 )
 PART_REFUSED = Message(
     code="locate-part-refused",
     what="ONNX Runtime does not load a part of the graph.",
     cause="an operator that this version of ONNX Runtime does not implement",
+    next_step="compare the whole files instead: tritonize check EXPECTED.onnx FOUND.onnx",
 )
 OPERATOR_LIBRARY = Message(
     code="locate-operator-library",
     what="ONNX Runtime does not load the library of custom operators.",
     cause="the library was built for another version of ONNX Runtime, or one of its own libraries is missing",
+    next_step="run `ldd` on the library, and build it for the version of ONNX Runtime that `tritonize doctor` names",
 )
 MODEL_FILE_MISSING = Message(
     code="locate-file-missing",

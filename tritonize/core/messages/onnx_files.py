@@ -55,6 +55,7 @@ NOT_COMPARED = Message(
     code="onnx-graphs-not-compared",
     what="The graphs of the two ONNX files could not be compared.",
     cause="the worker process crashed, or needs more time or memory than the limit",
+    next_step="raise memory_mib or deadline_s in the spec, or compare the outputs alone: tritonize check EXPECTED.onnx FOUND.onnx",
 )
 ROUNDING_NOT_MEASURED = Message(code="rounding-not-measured", what="The effect of rounding on the outputs could not be measured.")
 NETRON_PAGE = Message(

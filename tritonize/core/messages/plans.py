@@ -326,4 +326,5 @@ LAYERS_UNREADABLE = Message(
     code="plan-layers-unreadable",
     what="The output of the engine inspector cannot be parsed.",
     cause="a version of TensorRT that tritonize does not know",
+    next_step="set detailed_profiling: false under builder, or use a version of TensorRT that `tritonize doctor` names",
 )

@@ -9,8 +9,16 @@ COMMAND_MISSING = Message(
     what="The command {command!r} does not exist or is not executable.",
     next_step="install it, or add its folder to PATH",
 )
-COMMAND_NOT_STARTED = Message(code="command-not-started", what="The command {command!r} could not be started.")
-WORKER_ENDED = Message(code="worker-ended", what="The worker {how}.")
+COMMAND_NOT_STARTED = Message(
+    code="command-not-started",
+    what="The command {command!r} could not be started.",
+    next_step="check that the program exists and may be executed",
+)
+WORKER_ENDED = Message(
+    code="worker-ended",
+    what="The worker {how}.",
+    next_step="if it needs more memory or time, raise memory_mib or deadline_s in the spec; --log debug prints its output",
+)
 WORKER_RAISED = Message(code="worker-raised", what="{kind}: {text}")
 WORKER_OUT_OF_MEMORY = Message(
     code="worker-out-of-memory",

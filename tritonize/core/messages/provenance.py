@@ -26,6 +26,7 @@ SIGNATURE_WRONG = Message(
     code="provenance-signature-wrong",
     what="The signature of {model} version {version} does not hold.",
     cause="the files were changed after they were signed, or another key signed them",
+    next_step="compare the files with the manifest: tritonize verify REPOSITORY --model {model} --version {version}",
 )
 OTHER_MANIFEST = Message(
     code="provenance-other-manifest",

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from tritonize.core.messages import Message
 
-SCHEME = Message(code="remote-scheme", what="The scheme of the address is unknown.")
+SCHEME = Message(
+    code="remote-scheme",
+    what="The scheme of the address is unknown.",
+    next_step="write an address such as s3://bucket/models, gs://bucket/models or az://account/container",
+)
 NO_FOLDER = Message(
     code="remote-no-folder",
     what="The address names no folder inside a bucket, and a model repository cannot be a whole bucket.",
@@ -43,7 +47,11 @@ UNREACHABLE = Message(
     what="The store cannot be reached.",
     next_step="check the endpoint (AWS_ENDPOINT_URL, or s3://http://host:port/bucket/folder) and the network",
 )
-REFUSED = Message(code="remote-refused", what="The store refused the request.")
+REFUSED = Message(
+    code="remote-refused",
+    what="The store refused the request.",
+    next_step="check the credentials and the address with the store's own client",
+)
 NAME_NOT_PLAIN = Message(
     code="remote-name-not-plain",
     what="An object's name has empty parts, `.` or `..`, so it cannot be copied into a folder.",

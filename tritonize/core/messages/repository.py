@@ -83,10 +83,12 @@ MODEL_IS_FILE = Message(
 NOT_PUBLISHED = Message(
     code="repository-not-published",
     what="The operating system refused a step of publishing. The repository is unchanged.",
+    next_step="correct the cause, then run the same command again",
 )
 NOT_CHANGED = Message(
     code="repository-not-changed",
     what="The operating system refused a step of the change. The model is unchanged.",
+    next_step="correct the cause, then run the same command again",
 )
 PIN_CHANGED = Message(
     code="version-changed-not-served",
@@ -221,19 +223,30 @@ RENUMBERED = Message(
     what="The version was proven as number {proved_as} and published as {version}, since another run took the number in the "
     "meantime.",
 )
-INTERRUPTED = Message(code="interrupted", what="Interrupted. All processes are stopped, and nothing was published.")
-INTERRUPTED_WAITING = Message(code="interrupted-waiting", what="Interrupted.")
+INTERRUPTED = Message(
+    code="interrupted",
+    what="Interrupted. All processes are stopped, and nothing was published.",
+    next_step="run the same command again",
+)
+INTERRUPTED_WAITING = Message(
+    code="interrupted-waiting",
+    what="Interrupted.",
+    next_step="run the same command again",
+)
 INTERRUPTED_PUBLISHED = Message(
     code="interrupted-published",
     what="Interrupted. All processes are stopped. {count} of {total} models were published before: {published}.",
+    next_step="run the same command again; models that are published and unchanged are not built again",
 )
 INTERRUPTED_CHANGED = Message(
     code="interrupted-changed",
     what="Interrupted, after the change: the repository serves version {served} of {model!r}.",
+    next_step="run the same command again to see whether it has anything left to do",
 )
 INTERRUPTED_PRUNING = Message(
     code="interrupted-pruning",
     what="Interrupted. Versions were removed before: {removed}. No other model was changed.",
+    next_step="run the same command again to remove the others",
 )
 NO_EVIDENCE = Message(
     code="version-no-evidence",
@@ -241,11 +254,16 @@ NO_EVIDENCE = Message(
     cause="it was not published by tritonize, its spec keeps no evidence, or the evidence beside the repository was not copied",
     next_step="publish it with `tritonize run`, or prove an ONNX model as it is with `tritonize adopt`",
 )
-MANIFEST_DAMAGED = Message(code="manifest-damaged", what="The version's manifest is damaged.")
+MANIFEST_DAMAGED = Message(
+    code="manifest-damaged",
+    what="The version's manifest is damaged.",
+    next_step="restore the version's files, or publish the model again: tritonize run SPEC --force",
+)
 MANIFEST_OTHER = Message(
     code="manifest-other-kind",
     what="The version's manifest has an unknown format.",
     cause="another version of tritonize wrote it",
+    next_step="use the version of tritonize that wrote it, or publish the model again: tritonize run SPEC --force",
 )
 SUMS = Message(
     code="sums-find-damage",

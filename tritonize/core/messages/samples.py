@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from tritonize.core.messages import Message
 
-TEXTS = Message(code="texts-wanted", what="The text samples do not match the model's inputs.")
+TEXTS = Message(
+    code="texts-wanted",
+    what="The text samples do not match the model's inputs.",
+    next_step="name the text inputs as the model does, and give texts for text inputs alone (samples.texts, --text NAME=TEXT)",
+)
 INPUTS_UNKNOWN = Message(
     code="inputs-unknown",
     what="The model's inputs are not described, and tritonize cannot infer them from the model.",
@@ -45,15 +49,27 @@ FUNCTION_NOT_CALLABLE = Message(
     what="The object named as the sample function is not a function.",
     next_step="correct samples.function in the spec, or --sample-function: module:function",
 )
-FUNCTION_RAISED = Message(code="sample-function-raised", what="The sample function raised an error.")
+FUNCTION_RAISED = Message(
+    code="sample-function-raised",
+    what="The sample function raised an error.",
+    next_step="correct the function; tritonize calls it with 0, 1, 2, … and expects one sample",
+)
 FUNCTION_ENDED = Message(
     code="sample-function-ended",
     what="The process that runs the sample function ended without a result.",
     cause="the function crashes, hangs, or needs more time or memory than the limit",
     next_step="if it only needs more time or memory, raise deadline_s or memory_mib in the spec",
 )
-FUNCTION_RESULT = Message(code="sample-function-result", what="The sample function returned no inputs.")
-FUNCTION_INPUT_NAME = Message(code="sample-function-input-name", what="The sample function returned an input with an invalid name.")
+FUNCTION_RESULT = Message(
+    code="sample-function-result",
+    what="The sample function returned no inputs.",
+    next_step="return a tensor, a tuple of tensors, or a dictionary from input name to tensor",
+)
+FUNCTION_INPUT_NAME = Message(
+    code="sample-function-input-name",
+    what="The sample function returned an input with an invalid name.",
+    next_step="use printable names without spaces around them as keys of the dictionary",
+)
 FUNCTION_DIFFERS = Message(
     code="sample-function-differs",
     what="The samples that the sample function returned differ in names or types.",
@@ -108,6 +124,7 @@ NONE_IN_LIST = Message(
 NO_TENSOR = Message(
     code="sample-no-tensor",
     what="Input {name!r} of a sample is neither an array nor a tensor.",
+    next_step="return a dictionary of NumPy arrays or torch tensors",
 )
 ARRAY_TYPE = Message(
     code="sample-element-type",
@@ -169,6 +186,7 @@ TEXT_FORM = Message(
 TEXT_FILE = Message(
     code="text-file",
     what="The file that --text names cannot be read.",
+    next_step="correct the path after @; the file is UTF-8 text with one text per line",
 )
 INPUT_TYPE = Message(
     code="input-type",

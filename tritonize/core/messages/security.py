@@ -14,8 +14,13 @@ ARCHIVE_EXPANDS = Message(
     code="archive-expands",
     what="The model file expands to more bytes than its size allows.",
     cause="the file was crafted to fill the memory; PyTorch compresses only code, and only slightly",
+    next_step="save the model again from its source",
 )
-MODEL_UNREADABLE = Message(code="model-unreadable", what="The model file cannot be read.")
+MODEL_UNREADABLE = Message(
+    code="model-unreadable",
+    what="The model file cannot be read.",
+    next_step="check the path, and who owns the file with `ls -l`",
+)
 EXPRESSION_REFUSED = Message(
     code="expression-refused",
     what="The model file holds an expression that is not arithmetic; PyTorch would execute it as Python.",
@@ -60,7 +65,11 @@ PROGRAM_UNREADABLE = Message(
     what="The program description in the model file does not have the format that torch.export.save writes.",
     next_step="export the model again with torch.export.save",
 )
-TEMPLATE_UNUSABLE = Message(code="template-unusable", what="The configuration template cannot be used.")
+TEMPLATE_UNUSABLE = Message(
+    code="template-unusable",
+    what="The configuration template cannot be used.",
+    next_step="correct the template at the line that is named",
+)
 TEMPLATE_REFUSED = Message(
     code="template-refused",
     what="The configuration template uses an operation that the sandbox forbids.",
@@ -76,13 +85,18 @@ TEMPLATE_UNENDING = Message(
     code="template-unending",
     what="Rendering the configuration template exceeds the limit on time or size.",
     cause="a loop over a large range, or a text that is repeated very often",
+    next_step="shorten the loops in the template",
 )
 ISOLATION_MISSING = Message(
     code="isolation-missing",
     what="This machine cannot isolate workers, so nothing was run.",
     next_step="run `tritonize doctor` to see what is missing; on a disposable machine, run without --isolate",
 )
-ISOLATION_UNKNOWN = Message(code="isolation-unknown", what="The test for worker isolation on this machine did not complete.")
+ISOLATION_UNKNOWN = Message(
+    code="isolation-unknown",
+    what="The test for worker isolation on this machine did not complete.",
+    next_step="run `tritonize doctor`; on a disposable machine, run without --isolate",
+)
 ISOLATION_OPENS_HOME = Message(
     code="isolation-opens-home",
     what="The folder of the model's code is or contains your home directory, and an isolated worker could read all of it.",

@@ -11,7 +11,11 @@ NOTHING_CAN_BE_HIDDEN = Message(
     next_step="permit ptrace (in a container: docker run --cap-add=SYS_PTRACE), or run tritonize outside the debugger",
 )
 
-NO_MODEL_NAME = Message(code="server-no-model-name", what="Invalid model name.")
+NO_MODEL_NAME = Message(
+    code="server-no-model-name",
+    what="Invalid model name.",
+    next_step="rename the folder: only ASCII letters, digits, '_' and '-' are allowed",
+)
 
 PREREQUISITE_MISSING = Message(
     code="server-prerequisite-missing",
@@ -99,7 +103,11 @@ OWN_CONFIG_DIFFERS = Message(
     what="The spec's own configuration contradicts the model.",
     next_step="correct the file, or remove `config` from the spec to have the configuration written",
 )
-OWN_CONFIG_UNREADABLE = Message(code="model-config-own-unreadable", what="The spec's own configuration cannot be read.")
+OWN_CONFIG_UNREADABLE = Message(
+    code="model-config-own-unreadable",
+    what="The spec's own configuration cannot be read.",
+    next_step="correct config in the spec; the path is relative to the spec's folder",
+)
 NO_REPOSITORY = Message(
     code="server-no-repository",
     what="There is no such model repository.",
@@ -173,10 +181,21 @@ ENDED_EARLY = Message(
     next_step="read its log; `tritonize doctor` checks what the server needs",
 )
 NOT_READY = Message(
-    code="server-not-ready", what="The server was not ready within {seconds} s.", cause="a model takes long to load"
+    code="server-not-ready",
+    what="The server was not ready within {seconds} s.",
+    cause="a model takes long to load",
+    next_step="read the server's log",
 )
-NOT_ALIVE = Message(code="server-not-alive", what="The server started but does not accept requests.")
-NO_INDEX = Message(code="server-no-index", what="The server does not return its index of loaded models.")
+NOT_ALIVE = Message(
+    code="server-not-alive",
+    what="The server started but does not accept requests.",
+    next_step="read the server's log; `tritonize doctor` checks the embedded server",
+)
+NO_INDEX = Message(
+    code="server-no-index",
+    what="The server does not return its index of loaded models.",
+    next_step="open the model-repository API of the server, or name the model with --model",
+)
 MODEL_NOT_LOADED = Message(
     code="server-model-refused",
     what="The server could not load the model {model}.",
@@ -230,7 +249,11 @@ CLASSES_COMPARED = Message(code="classes-compared", what="{count} classes of {ou
 CLASSES_SHAPE = Message(code="classes-shape", what="{found} instead of {expected}")
 CLASS_INVALID = Message(code="class-invalid", what="{found} is not value:index:label, or repeats an index")
 CLASS_DIFFERS = Message(code="class-differs", what="{found} instead of {expected} at rank {rank}")
-LABELS_UNREADABLE = Message(code="served-labels-unreadable", what="The label file of output {output!r} cannot be read.")
+LABELS_UNREADABLE = Message(
+    code="served-labels-unreadable",
+    what="The label file of output {output!r} cannot be read.",
+    next_step="publish the model again: tritonize run SPEC --force",
+)
 RAGGED_NOT_JOINED = Message(
     code="ragged-not-joined",
     what="no batch of several requests ran, so the ragged inputs ({inputs}) were not tested together; raise "

@@ -55,7 +55,11 @@ NO_PYTHON_MODULE = Message(
     what="Python cannot find the module {module!r}.",
     next_step="run tritonize in the folder that contains it, put it next to the spec, add its folder to search_path, or install it",
 )
-FACTORY_RAISED = Message(code="factory-raised", what="The factory raised an error.")
+FACTORY_RAISED = Message(
+    code="factory-raised",
+    what="The factory raised an error.",
+    next_step="correct the factory, or pass other arguments (kwargs in the spec)",
+)
 FACTORY_RESULT = Message(
     code="factory-result",
     what="The factory did not return a torch.nn.Module.",
@@ -109,6 +113,7 @@ INSPECTION_ENDED = Message(
     code="inspection-ended",
     what="The process that inspects the model ended without a result.",
     cause="loading the model crashes, hangs, or needs more time or memory than the limit",
+    next_step="raise memory_mib or deadline_s in the spec; --log debug prints what the worker printed",
 )
 WEIGHTS_MISSING = Message(
     code="weights-missing",
@@ -211,8 +216,16 @@ SINGLE_OUTPUT_NOT_A_TENSOR = Message(
     what="The model's output is not a tensor.",
     next_step="wrap the model so that it returns tensors only",
 )
-OPERATOR_NAME = Message(code="operator-name", what="Invalid operator name.")
+OPERATOR_NAME = Message(
+    code="operator-name",
+    what="Invalid operator name.",
+    next_step='write namespace::name, such as @tritonize.operator("mylib::my_op", opset=18)',
+)
 OPERATORS_MISSING = Message(
     code="operators-missing", what="The operators file does not exist.", next_step="correct operators in the spec"
 )
-OPERATORS_RAISED = Message(code="operators-raised", what="The operators file raised an error.")
+OPERATORS_RAISED = Message(
+    code="operators-raised",
+    what="The operators file raised an error.",
+    next_step="correct the file at the line that is named",
+)

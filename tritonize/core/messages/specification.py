@@ -14,7 +14,11 @@ PROBLEMS = Message(
     what="Invalid specification: {count}.",
     next_step="correct the lines below; docs/spec.schema.json describes all keys",
 )
-NO_MODEL = Message(code="spec-no-model", what="The specification has no such model.")
+NO_MODEL = Message(
+    code="spec-no-model",
+    what="The specification has no such model.",
+    next_step="name a model of the spec, or leave --model out to take all",
+)
 WARMUP_UNREADABLE = Message(
     code="warmup-unreadable",
     what="A file of the warmup cannot be read.",

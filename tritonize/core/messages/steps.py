@@ -27,7 +27,11 @@ NOT_LOADED = Message(
         "server has installed"
     ),
 )
-NO_STEP_FUNCTION = Message(code="step-no-function", what="The file of the Python step has no function {name!r}.")
+NO_STEP_FUNCTION = Message(
+    code="step-no-function",
+    what="The file of the Python step has no function {name!r}.",
+    next_step="correct python in the spec (file.py:function)",
+)
 VARIES = Message(
     code="step-varies",
     what="The Python step returned different values for the same inputs.",

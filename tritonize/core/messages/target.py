@@ -74,4 +74,5 @@ CHANGED = Message(
     code="target-files-changed",
     what="A file of the version changed after the server got it.",
     cause="another program wrote into the staging area",
+    next_step="run the command again, while no other program writes into the staging area",
 )

@@ -29,8 +29,16 @@ INPUT_WITHOUT_AXES = Message(
     what="An input without axes cannot be batched.",
     next_step="add --no-batch",
 )
-INPUT_FORM = Message(code="flag-input-form", what="Invalid --input flag.")
-INVALID_FLAGS = Message(code="flags-invalid", what="The flags do not describe a valid model.")
+INPUT_FORM = Message(
+    code="flag-input-form",
+    what="Invalid --input flag.",
+    next_step="write --input NAME:TYPE:SHAPE with the sizes between x, such as --input INPUT__0:fp32:1x3x224x224",
+)
+INVALID_FLAGS = Message(
+    code="flags-invalid",
+    what="The flags do not describe a valid model.",
+    next_step="correct the flags in the lines below",
+)
 ARGUMENT_COUNT = Message(code="argument-count", what="Wrong number of arguments.")
 MODEL_WITHOUT_SPEC = Message(
     code="flag-model-without-spec",
@@ -42,7 +50,11 @@ FLAGS_WITH_SPEC = Message(
     what="Flags that describe a model cannot be combined with a spec.",
     next_step="write these settings into {source}",
 )
-VERSION_NUMBERS = Message(code="version-numbers", what="A version is not a number.")
+VERSION_NUMBERS = Message(
+    code="version-numbers",
+    what="A version is not a number.",
+    next_step="write the numbers of two versions, such as: tritonize diff REPOSITORY MODEL 1 2",
+)
 SPEC_AND_FILE = Message(
     code="locate-spec-and-file",
     what="With a spec, `tritonize locate` takes no second file: it compares the model with its own export.",
@@ -51,14 +63,23 @@ SPEC_AND_FILE = Message(
 LOCATE_ARGUMENTS = Message(
     code="locate-arguments",
     what="`tritonize locate` compares two ONNX files, or the model of a spec with its export.",
+    next_step="pass two ONNX files, or a spec (.yaml)",
 )
 TWO_TARGETS = Message(
     code="plan-check-two-targets",
     what="--triton and --trt-version cannot be combined.",
     next_step="remove one of the two",
 )
-TENSORRT_VERSION = Message(code="tensorrt-version-form", what="Invalid TensorRT version.")
-TRITON_RELEASE = Message(code="triton-release-form", what="Invalid Triton release.")
+TENSORRT_VERSION = Message(
+    code="tensorrt-version-form",
+    what="Invalid TensorRT version.",
+    next_step="write it as trtexec prints it, such as 10.13.2.6",
+)
+TRITON_RELEASE = Message(
+    code="triton-release-form",
+    what="Invalid Triton release.",
+    next_step="write year and month, such as --triton 26.06",
+)
 NO_REPORT = Message(
     code="report-missing",
     what="The version has no report.",
@@ -80,20 +101,36 @@ GOLDEN_MODELS = Message(
     what="A golden file belongs to one model, and --model names several.",
     next_step="pass --model once, or not at all",
 )
-NOTHING_TO_VIEW = Message(code="view-no-source", what="The file or model repository does not exist.")
+NOTHING_TO_VIEW = Message(
+    code="view-no-source",
+    what="The file or model repository does not exist.",
+    next_step="check the path; `tritonize view` opens an .onnx file or a model of a repository",
+)
 VIEW_SEVERAL = Message(
     code="view-several-models",
     what="The repository has several models, and `tritonize view` opens one.",
     next_step="select one with --model",
 )
-VIEW_NO_ONNX = Message(code="view-no-onnx", what="The version has no ONNX file.")
-NO_SUBJECT = Message(code="api-no-subject", what="The first argument is neither a specification nor a model.")
+VIEW_NO_ONNX = Message(
+    code="view-no-onnx",
+    what="The version has no ONNX file.",
+    next_step="open the ONNX file that the plan was built from, by its path",
+)
+NO_SUBJECT = Message(
+    code="api-no-subject",
+    what="The first argument is neither a specification nor a model.",
+    next_step="pass a tritonize.Spec, the path of a spec or a model file, a torch.nn.Module, or 'package.module:factory'",
+)
 DESCRIPTION_WITH_SPEC = Message(
     code="api-description-with-spec",
     what="Keyword arguments that describe a model cannot be combined with a specification.",
     next_step="write them into the specification",
 )
-INVALID_DESCRIPTION = Message(code="api-description-invalid", what="The keyword arguments do not describe a valid model.")
+INVALID_DESCRIPTION = Message(
+    code="api-description-invalid",
+    what="The keyword arguments do not describe a valid model.",
+    next_step="correct the keyword arguments in the lines below",
+)
 OUTPUT_COUNTS_DIFFER = Message(
     code="check-output-counts-differ",
     what="The two models differ in their number of outputs.",
@@ -116,7 +153,11 @@ GOLDEN_OTHER_MODEL = Message(
     cause="another model has that name on the server, or the wrong golden file was passed",
     next_step="name the model with --model, or pass the golden file of the served model",
 )
-WEIGHT_INVALID = Message(code="weight-invalid", what="verify cannot send requests with these values.")
+WEIGHT_INVALID = Message(
+    code="weight-invalid",
+    what="verify cannot send requests with these values.",
+    next_step="pass a profile and a rate such as profile='standard', rate=10",
+)
 SERVER_UNKNOWN = Message(
     code="server-choice-unknown",
     what="Unknown value of --server.",

@@ -19,6 +19,7 @@ NOT_WATCHED = Message(
     code="not-watched",
     what="{options} and --watch cannot be given together.",
     cause="a watch has no last report: every round is one line, or one JSON document with --json",
+    next_step="remove one of them",
 )
 METRICS_PORT = Message(
     code="metrics-port",
