@@ -29,9 +29,9 @@ def improve(error: Any) -> None:
 
 
 def _about_option(option: str, command: Command) -> str:
-    if near := suggestions.near(option, _options(command)):
+    if near := suggestions.near(option, options(command)):
         return f" Did you mean {' or '.join(near)}?"
-    others = [path for path, other in every_command() if option in _options(other)]
+    others = [path for path, other in every_command() if option in options(other)]
     if not others:
         return ""
     more = f" and {len(others) - _MOST} more" if len(others) > _MOST else ""
@@ -57,5 +57,6 @@ def every_command() -> Iterator[tuple[str, Command]]:
         yield from ((f"{entry.name} {name}", each) for name, each in inner.items()) if inner else ((entry.name, command),)
 
 
-def _options(command: Command) -> list[str]:
+def options(command: Command) -> list[str]:
+    """Return the options of a command, such as `--model` and `-m`."""
     return [name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts) if name.startswith("-")]

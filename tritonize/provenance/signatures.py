@@ -11,6 +11,7 @@ import base64
 import hashlib
 import json
 import os
+import shlex
 from pathlib import Path
 from typing import Any  # Any: JSON of the signature
 
@@ -97,8 +98,9 @@ def signed_manifest(place: Path, model: str, version: int, *, key: Path) -> Mani
         verifier = verifying.Config().use_elliptic_key_verifier(public_key=key)  # type: ignore[no-untyped-call]
     except (OSError, ValueError, TypeError, AttributeError) as error:  # AttributeError: not of an elliptic curve
         raise UsageError.of(wording.KEY_UNUSABLE, where=str(key), found=str(error) or type(error).__name__) from error
+    shell = shlex.quote(str(place))
     if not signature.is_file():
-        raise SignatureError.of(wording.UNSIGNED, where=str(signature), model=model, version=version)
+        raise SignatureError.of(wording.UNSIGNED, where=str(signature), model=model, version=version, repository=shell)
     try:
         signed, covered = bounded_files.content(signature), _covered(directory)
         with temporary.folder() as folder:  # read once: a file that is read again may be another one by then
@@ -109,10 +111,17 @@ def signed_manifest(place: Path, model: str, version: int, *, key: Path) -> Mani
         vouched = _digests(signed).get(known.relative_to(covered).as_posix())
     except Exception as error:
         found = str(error) or type(error).__name__
-        raise SignatureError.of(wording.SIGNATURE_WRONG, where=str(signature), found=found, model=model, version=version) from error
+        raise SignatureError.of(
+            wording.SIGNATURE_WRONG, where=str(signature), found=found, model=model, version=version, repository=shell
+        ) from error
     if vouched != hashlib.sha256(content).hexdigest():
         raise SignatureError.of(
-            wording.SIGNATURE_WRONG, where=str(signature), found="another manifest", model=model, version=version
+            wording.SIGNATURE_WRONG,
+            where=str(signature),
+            found="another manifest",
+            model=model,
+            version=version,
+            repository=shell,
         )
     manifest: Manifest = json.loads(content)
     return manifest

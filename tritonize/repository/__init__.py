@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tritonize.core.artifacts import StagedVersion as StagedVersion
+from tritonize.repository.absent import no_model, no_repository, no_version, same_version
 from tritonize.repository.beside import files as files_beside
 from tritonize.repository.beside import is_config
 from tritonize.repository.changes import remove_versions, replace_configs
@@ -22,9 +23,6 @@ from tritonize.repository.versions import (
     choose,
     models,
     next_version,
-    no_model,
-    no_repository,
-    no_version,
     proven_config,
     read_config,
     versions,
@@ -58,6 +56,7 @@ __all__ = [
     "replace_configs",
     "require_other_names",
     "require_same_config",
+    "same_version",
     "sha256",
     "stage",
     "staging",

@@ -19,7 +19,7 @@ from tritonize.core.errors import RepositoryError
 from tritonize.core.json_types import JsonObject
 from tritonize.core.messages import repository as wording
 from tritonize.core.results import PASSED
-from tritonize.repository import beside, evidence_place, file_hashes, manifest_types, pinned_config
+from tritonize.repository import absent, beside, evidence_place, file_hashes, manifest_types, pinned_config
 from tritonize.repository.beside import CONFIG as CONFIG
 from tritonize.repository.beside import is_version as is_version
 from tritonize.repository.evidence_place import EVIDENCE as EVIDENCE
@@ -113,7 +113,7 @@ def read(version_directory: Path) -> Manifest:
     try:
         manifest = bounded_files.json_of(path)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise RepositoryError.of(wording.NO_EVIDENCE, where=str(version_directory)) from error
+        raise absent.no_evidence(version_directory) from error
     except (OSError, ValueError) as error:
         raise RepositoryError.of(wording.MANIFEST_DAMAGED, where=str(path), found=str(error)) from error
     if not isinstance(manifest, dict) or manifest.get("schema") not in (1, SCHEMA):

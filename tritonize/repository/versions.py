@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
 
-from tritonize.core import bounded_files, names, near_files, suggestions
+from tritonize.core import bounded_files, suggestions
 from tritonize.core.errors import RepositoryError, UsageError
 from tritonize.core.messages import repository as wording
-from tritonize.core.messages import server as server_wording
-from tritonize.repository import evidence_place, file_hashes, manifest, unconfigured
+from tritonize.repository import absent, evidence_place, file_hashes, manifest, unconfigured
 from tritonize.repository.manifest import CONFIG, EVIDENCE, MANIFEST
 
 
@@ -20,49 +18,6 @@ def versions(repository: Path, model: str) -> tuple[int, ...]:
     if not directory.is_dir():
         return ()
     return tuple(sorted(int(entry.name) for entry in directory.iterdir() if manifest.is_version(entry)))
-
-
-def no_repository(path: Path) -> UsageError:
-    """The error for a repository that does not exist; it names folders that may be meant."""
-    instead = near_files.missing(path, folder=True)
-    where = shlex.quote(str(path))
-    return UsageError.of(server_wording.NO_REPOSITORY, where=str(path), found=instead.found, meant=instead.meant, repository=where)
-
-
-def no_version(directory: Path, present: Sequence[int], wanted: int | None) -> UsageError:
-    """The error for a version that a model does not have.
-
-    Args:
-        directory: the model's directory in its repository.
-        present: the versions of the model.
-        wanted: the version; `None` if the newest is wanted and there is none.
-    """
-    return UsageError.of(
-        wording.NO_VERSION,
-        where=str(directory),
-        expected=", ".join(map(str, present)) or "at least one version",
-        found="no version" if wanted is None else str(wanted),
-        model=directory.name,
-        repository=shlex.quote(str(directory.parent)),
-    )
-
-
-def no_model(absent: Sequence[str], known: Sequence[str], *, where: str) -> UsageError:
-    """The error for models that a repository does not have.
-
-    Args:
-        absent: the names that were given.
-        known: the models of the repository.
-        where: the repository, a path or an address without credentials.
-    """
-    return UsageError.of(
-        wording.NO_MODEL,
-        where=where,
-        expected=names.listed(known, absent[0]) or "no models",
-        found=", ".join(absent),
-        meant=suggestions.meant(absent[0], known),
-        repository=shlex.quote(where),
-    )
 
 
 def next_version(repository: Path, model: str) -> int:
@@ -79,7 +34,7 @@ def models(repository: Path) -> tuple[str, ...]:
         UsageError: the repository does not exist or has no models.
     """
     if not repository.is_dir():
-        raise no_repository(repository)
+        raise absent.no_repository(repository)
     configured = {entry.parent.name for entry in repository.glob(f"*/{CONFIG}")}
     proven = {entry.parents[2].name for entry in repository.glob(f"*/*/{EVIDENCE}/{MANIFEST}")}  # its configuration may be missing
     apart = evidence_place.outside(repository / "-" / "-").parents[1]
@@ -89,7 +44,8 @@ def models(repository: Path) -> tuple[str, ...]:
     if not found:
         inside = (repository / CONFIG).is_file() or any(manifest.is_version(entry) for entry in repository.iterdir())
         meant = suggestions.Meant(written=str(repository), near=(str(repository.parent),)) if inside else None
-        raise UsageError.of(wording.NO_MODELS, where=str(repository), expected=f"<model>/{CONFIG}", meant=meant)
+        shell = shlex.quote(str(repository))
+        raise UsageError.of(wording.NO_MODELS, where=str(repository), expected=f"<model>/{CONFIG}", meant=meant, repository=shell)
     return found
 
 
@@ -106,11 +62,11 @@ def choose(repository: Path, model: str, version: int | None) -> int:
     """
     known = models(repository)
     if model not in known:
-        raise no_model([model], known, where=str(repository))
+        raise absent.no_model([model], known, where=str(repository))
     present = versions(repository, model)
     wanted = version if version is not None else max(present, default=None)
     if wanted is None or wanted not in present:
-        raise no_version(repository / model, present, wanted)
+        raise absent.no_version(repository / model, present, wanted)
     return wanted
 
 

@@ -11,12 +11,11 @@ from typing import Literal
 from tritonize import repository
 from tritonize.core import arrays, temporary
 from tritonize.core.artifacts import Finding, Stage, TensorSpec
-from tritonize.core.errors import MissingError, ServerError, UsageError
+from tritonize.core.errors import MissingError, ServerError
 from tritonize.core.messages import decoupled as decoupled_wording
 from tritonize.core.messages import repository as wording
 from tritonize.core.messages import sequences as sequence_wording
 from tritonize.core.messages import steps as step_wording
-from tritonize.core.messages import usage
 from tritonize.core.recorder import Listener, silent
 from tritonize.core.results import Verdict
 from tritonize.core.server_choice import AUTO, Start, Way
@@ -95,7 +94,8 @@ def diff(request: Request) -> VersionDiff:
         MissingError, ServerError: the server is not installed, or cannot serve the versions.
     """
     if request.before == request.after:
-        raise UsageError.of(usage.DIFF_SAME_VERSION, found=f"{request.before} and {request.after}")
+        present = repository.versions(request.repository, request.model)
+        raise repository.same_version(request.repository / request.model, present, request.before)
     numbers = (request.before, request.after)
     for number in numbers:
         repository.choose(request.repository, request.model, number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -71,7 +72,13 @@ def export(
     manifest = repository.read_manifest(directory)
     findings = repository.integrity(root, model, number, shared=False)
     if findings:
-        raise RepositoryError.of(repository_wording.GOLDEN_VERSION_CHANGED, where=findings[0].where, found=findings[0].what)
+        raise RepositoryError.of(
+            repository_wording.GOLDEN_VERSION_CHANGED,
+            where=findings[0].where,
+            found=findings[0].what,
+            repository=shlex.quote(str(root)),
+            model=model,
+        )
     path = out or Path(f"{model}-{number}{golden_file.SUFFIX}")
     origin = Origin(
         model=model,

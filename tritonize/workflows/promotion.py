@@ -119,7 +119,9 @@ def _earlier(request: Request) -> int:
                 listed = repository.read_manifest(place / model / str(version))
                 if listed.get("verdict") in PASSED and repository.proven_config(place, model, version) is not None:
                     return version
-    raise RepositoryError.of(wording.NO_EARLIER, where=str(place / model), model=model, version=max(served))
+    raise RepositoryError.of(
+        wording.NO_EARLIER, where=str(place / model), model=model, version=max(served), repository=shlex.quote(str(place))
+    )
 
 
 def _proven(request: Request, version: int) -> dict[str, str]:
@@ -140,7 +142,8 @@ def _proven(request: Request, version: int) -> dict[str, str]:
     findings = [each for each in repository.integrity(place, model, version, known=listed) if each.where.startswith(own)]
     if findings:
         lines = [f"{each.where}: {each.what}" for each in findings]
-        raise RepositoryError.of(wording.PIN_CHANGED, where=where, details=lines, version=version, model=model)
+        shell = shlex.quote(str(place))
+        raise RepositoryError.of(wording.PIN_CHANGED, where=where, details=lines, version=version, model=model, repository=shell)
     return texts
 
 

@@ -77,7 +77,8 @@ def push(request: Request, *, done: Callable[[Pushed], None] = lambda _pushed: N
             model_config.parse(
                 repository.read_config(request.repository, name), where=str(request.repository / name / repository.CONFIG)
             )
-            raise RepositoryError.of(wording.NOTHING_SERVED, where=str(request.repository / name), model=name)
+            shell = shlex.quote(str(request.repository))
+            raise RepositoryError.of(wording.NOTHING_SERVED, where=str(request.repository / name), model=name, repository=shell)
         outcome = push_versions(request, store, name, versions=served)
         notes = quick_versions.notes(request.repository, name, served)
         results.append(Pushed(model=name, versions=served, outcome=outcome, notes=notes))
@@ -128,7 +129,10 @@ def _checked(request: Request, model: str, version: int, *, folder: Path) -> Pat
     checked = checked_copy.check(request.repository, model, version, folder=folder)
     if checked.findings:
         lines = [f"{each.where}: {each.what}" for each in checked.findings]
-        raise RepositoryError.of(wording.CHANGED, where=str(directory), details=lines, version=version, model=model)
+        shell = shlex.quote(str(request.repository))
+        raise RepositoryError.of(
+            wording.CHANGED, where=str(directory), details=lines, version=version, model=model, repository=shell
+        )
     if checked.manifest.get("verdict") not in PASSED and not request.allow_unproven:
         raise RepositoryError.of(wording.NOT_PROVEN, where=str(directory), version=version, model=model)
     _put_manifest(directory, checked.version_directory)

@@ -119,8 +119,8 @@ RUNTIME_NOT_LOADED = Message(
     code="onnxruntime-not-loaded",
     what="ONNX Runtime does not load the exported file.",
     cause="the file is invalid, or uses an opset or operator that this version of ONNX Runtime lacks",
-    next_step="try another opset (opset in the spec, --opset) or other exporters (strategies in the spec); `tritonize doctor` names "
-    "the version of ONNX Runtime",
+    next_step="try another opset (opset in the spec, --opset) or other exporters (strategies in the spec); `tritonize doctor` "
+    "names the version of ONNX Runtime",
 )
 RUNTIME_INPUTS = Message(
     code="onnxruntime-inputs-differ",

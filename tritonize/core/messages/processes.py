@@ -17,7 +17,7 @@ COMMAND_NOT_STARTED = Message(
 WORKER_ENDED = Message(
     code="worker-ended",
     what="The worker {how}.",
-    next_step="if it needs more memory or time, raise memory_mib or deadline_s in the spec; --log debug prints its output",
+    next_step="if it needs more memory or time, raise memory_mib or deadline_s in the spec",
 )
 WORKER_RAISED = Message(code="worker-raised", what="{kind}: {text}")
 WORKER_OUT_OF_MEMORY = Message(

@@ -20,13 +20,13 @@ KEY_UNUSABLE = Message(
 UNSIGNED = Message(
     code="provenance-unsigned",
     what="{model} version {version} has no signature.",
-    next_step="sign it: tritonize sign REPOSITORY {model} --version {version} --key KEY.pem",
+    next_step="sign it: tritonize sign {repository} {model} --version {version} --key KEY.pem",
 )
 SIGNATURE_WRONG = Message(
     code="provenance-signature-wrong",
     what="The signature of {model} version {version} does not hold.",
     cause="the files were changed after they were signed, or another key signed them",
-    next_step="compare the files with the manifest: tritonize verify REPOSITORY --model {model} --version {version}",
+    next_step="compare the files with the manifest: tritonize verify {repository} -m {model} --version {version}",
 )
 OTHER_MANIFEST = Message(
     code="provenance-other-manifest",

@@ -96,7 +96,7 @@ UPLOADING = Message(code="remote-uploading", what="{model} version {version}: up
 NOTHING_SERVED = Message(
     code="push-nothing-served",
     what="The version policy of {model!r} serves no version, so there is nothing to publish.",
-    next_step="choose a version with `tritonize promote`",
+    next_step="choose a version: tritonize promote {repository} {model} VERSION",
 )
 NO_CONFIG = Message(
     code="push-no-config",
@@ -111,7 +111,7 @@ NOT_PROVEN = Message(
 CHANGED = Message(
     code="push-changed",
     what="Version {version} of {model!r} changed after it was proven, so it is not published.",
-    next_step="run `tritonize verify`, which lists all differences",
+    next_step="list all differences: tritonize verify {repository} -m {model} --version {version}",
 )
 CONFIG_DIFFERS = Message(
     code="push-config-differs",

@@ -1,4 +1,7 @@
-"""Messages about the model repository: staging, publishing and published versions."""
+"""Messages about the model repository: staging, publishing and published versions.
+
+Longer than 300 lines: a list of the texts of one capability, a few lines each.
+"""
 
 from tritonize.core.messages import Message
 
@@ -27,7 +30,7 @@ NO_MODELS = Message(
     code="repository-no-models",
     what="The model repository has no models.",
     cause="the path names another folder, such as the folder of a single model",
-    next_step="check the path; `tritonize run` publishes a model into a repository",
+    next_step="check the path; to publish a model into it: tritonize run MODEL --repository {repository}",
 )
 NO_MODEL = Message(code="repository-no-model", what="The repository has no such model.", next_step="tritonize list {repository}")
 CONFIG_UNREADABLE = Message(
@@ -93,7 +96,7 @@ NOT_CHANGED = Message(
 PIN_CHANGED = Message(
     code="version-changed-not-served",
     what="Version {version} of {model!r} changed after it was proven, so tritonize does not make the repository serve it.",
-    next_step="run `tritonize verify -m {model} --version {version}`, which lists all differences",
+    next_step="list all differences: tritonize verify {repository} -m {model} --version {version}",
 )
 PIN_WITHOUT_CONFIG = Message(
     code="version-config-lost",
@@ -126,7 +129,7 @@ SERVED_UNKNOWN = Message(
 NO_EARLIER = Message(
     code="version-no-earlier",
     what="No earlier version of {model!r} can be served: none below version {version} passed and is complete.",
-    next_step="name a version with --to; `tritonize list` has all versions",
+    next_step="name a version with --to; to list all versions: tritonize list {repository}",
 )
 NOTHING_SERVED = Message(
     code="version-nothing-served",
@@ -252,7 +255,7 @@ NO_EVIDENCE = Message(
     code="version-no-evidence",
     what="The version has no evidence to verify it against.",
     cause="it was not published by tritonize, its spec keeps no evidence, or the evidence beside the repository was not copied",
-    next_step="publish it with `tritonize run`, or prove an ONNX model as it is with `tritonize adopt`",
+    next_step="publish it with `tritonize run`, or prove an ONNX model as it is: tritonize adopt {repository} {model}",
 )
 MANIFEST_DAMAGED = Message(
     code="manifest-damaged",
@@ -307,7 +310,7 @@ UNCHECKED = Message(code="serve-unchecked", what="{model} version {version} has 
 GOLDEN_VERSION_CHANGED = Message(
     code="golden-version-changed",
     what="The version changed after it was proven, so its golden set is not exported.",
-    next_step="run `tritonize verify` on the repository, which lists all differences",
+    next_step="list all differences: tritonize verify {repository} -m {model}",
 )
 SOURCE_CHANGED = Message(
     code="source-changed",

@@ -1,4 +1,7 @@
-"""Messages about starting the embedded server and access to it."""
+"""Messages about starting the embedded server and access to it.
+
+Longer than 300 lines: a list of the texts of one capability, a few lines each.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ NATIVE_BACKEND_MISSING = Message(
     code="server-native-backend-missing",
     what="tritonize is installed without its backend for ONNX models, which the embedded server needs.",
     cause="tritonize was installed without a build: in a checkout, or on another platform",
-    next_step="in a checkout: pip install -e . ; elsewhere: pip install --force-reinstall --no-deps tritonize",
+    next_step="in a checkout, run `pip install -e .`; elsewhere: pip install --force-reinstall --no-deps tritonize",
 )
 ONNXRUNTIME_LIBRARY_MISSING = Message(
     code="server-onnxruntime-library-missing",

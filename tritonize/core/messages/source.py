@@ -113,7 +113,7 @@ INSPECTION_ENDED = Message(
     code="inspection-ended",
     what="The process that inspects the model ended without a result.",
     cause="loading the model crashes, hangs, or needs more time or memory than the limit",
-    next_step="raise memory_mib or deadline_s in the spec; --log debug prints what the worker printed",
+    next_step="raise memory_mib or deadline_s in the spec",
 )
 WEIGHTS_MISSING = Message(
     code="weights-missing",

@@ -37,7 +37,7 @@ WARMUP_UNUSED = Message(
 VARIANT_REFUSED = Message(
     code="variant-refused",
     what="Triton would refuse a named variant of the configuration.",
-    next_step="correct its fields under variants in the spec; `tritonize lint --help` tells more about the rules",
+    next_step="correct its fields under variants in the spec; for the rules: tritonize lint --rules",
 )
 LABELS_UNREADABLE = Message(
     code="labels-unreadable",

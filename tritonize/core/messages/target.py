@@ -21,7 +21,7 @@ NOT_EXPLICIT = Message(
     code="target-not-explicit",
     what="The server does not load models on request.",
     cause="it does not run in explicit model control mode",
-    next_step="start it with --model-control-mode=explicit; or publish here, deploy, and run: tritonize verify --url",
+    next_step="start it with --model-control-mode=explicit; or publish here, deploy, and verify the server: tritonize verify --url http://HOST:8000",
 )
 RESTRICTED = Message(
     code="target-control-restricted",

@@ -53,7 +53,7 @@ FLAGS_WITH_SPEC = Message(
 VERSION_NUMBERS = Message(
     code="version-numbers",
     what="A version is not a number.",
-    next_step="write the numbers of two versions, such as: tritonize diff REPOSITORY MODEL 1 2",
+    next_step="write version numbers; `tritonize list` has all versions",
 )
 SPEC_AND_FILE = Message(
     code="locate-spec-and-file",
@@ -139,7 +139,7 @@ OUTPUT_COUNTS_DIFFER = Message(
 DIFF_SAME_VERSION = Message(
     code="diff-same-version",
     what="`tritonize diff` needs two different versions.",
-    next_step="name two version numbers, such as: tritonize diff REPOSITORY MODEL 1 2",
+    next_step="name another version: tritonize diff {repository} {model} {before} {after}",
 )
 GOLDEN_HAS_NO_MODEL = Message(code="golden-has-no-model", what="a golden file has no model to compute others")
 GOLDEN_WITHOUT_SERVER = Message(
