@@ -86,7 +86,8 @@ NO_PERF_ANALYZER = Message(
 PERF_ANALYZER_PLACEHOLDER = Message(
     code="bench-perf-analyzer-placeholder",
     what="--perf-analyzer needs NVIDIA's perf_analyzer. The installed package perf-analyzer from PyPI is a placeholder without it.",
-    next_step="install https://github.com/triton-inference-server/perf_analyzer; to remove the placeholder: pip uninstall perf-analyzer",
+    next_step="install https://github.com/triton-inference-server/perf_analyzer; "
+    "to remove the placeholder: pip uninstall perf-analyzer",
 )
 PERF_ANALYZER_FAILED = Message(
     code="bench-perf-analyzer-failed",
