@@ -1,7 +1,6 @@
 """Write, read and check the manifest of a version: its sources, its verification, and the SHA-256 of every file.
 
-The checksums, including the manifest's own, detect damage. They are not signatures: whoever can write the files can also write the
-checksums.
+The checksums, including the manifest's own, detect damage, not forgery: whoever can write the files can also write the checksums.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ SAMPLES_DIFFER = Message(
     code="golden-samples-differ",
     what="A sample that NumPy generates on this machine differs from the sample of the golden file.",
     cause="the random generator of the installed NumPy returns other bits",
-    next_step="pip install numpy=={numpy}, or write the file again without --seeds and with a larger --max-mib",
+    next_step="write the file again without --seeds and with a larger --max-mib, or install that NumPy: pip install numpy=={numpy}",
 )
 SAMPLES_TOO_LARGE = Message(
     code="golden-samples-too-large",

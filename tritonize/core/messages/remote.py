@@ -66,7 +66,7 @@ OTHER_VERSION = Message(
     code="remote-other-version",
     what="The store has another version {version} of {model!r}, and tritonize never overwrites a version.",
     cause="somebody else published it, from another repository",
-    next_step="publish the model again on top of the store's versions: tritonize run … --repository ADDRESS",
+    next_step="publish the model again on top of the store's versions: tritonize run SPEC --repository ADDRESS",
 )
 INCOMPLETE = Message(
     code="remote-incomplete",
