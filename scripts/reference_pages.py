@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import importlib
 import inspect
 import re
+import string
 import sys
 import textwrap
 import typing
@@ -422,6 +424,40 @@ def _hint(hint: Any, kinds: dict[str, type[Any]]) -> str:
     return names.get(hint, "any")
 
 
+# Messages
+
+
+def messages() -> Lines:
+    """docs/reference/messages.md."""
+    from tritonize.core.messages import Message
+
+    yield from ("# Messages", "", WRITTEN, "")
+    yield from prose(
+        "Every error, warning and note, by subject, with its likely cause and the next step.",
+        "*Slanted words* stand for names and numbers.",
+        "The texts may change; a code stays, and `--json` has it as `code`.",
+        "[Troubleshooting](../how-to/troubleshooting.md) describes the most frequent ones.",
+    )
+    for path in sorted((ROOT / "tritonize/core/messages").glob("[a-z]*.py")):
+        module = importlib.import_module(f"tritonize.core.messages.{path.stem}")
+        found = [each for each in vars(module).values() if isinstance(each, Message)]
+        yield from ("", f"## {path.stem.replace('_', ' ').capitalize()}", "", paragraphs(module.__doc__)[0], "")
+        yield from ("| message | likely cause | next step | code |", "|---|---|---|---|")
+        for each in found:
+            cells = (_filled(text) for text in (each.what, each.cause, each.next_step))
+            yield f"| {' | '.join(cells)} | `{each.code}` |"
+
+
+def _filled(text: str | None) -> str:
+    """A text with its placeholders as slanted words, or as plain ones inside code."""
+    fields = string.Formatter().parse(text or "")
+    marked = "".join(literal + (f"\x01{name.replace('_', ' ')}\x02" if name else "") for literal, name, _, _ in fields)
+    parts = re.split(r"(`[^`]*`)", flat(marked))
+    plain = [part if part.startswith("`") else re.sub(r"\*(?!not |\w+\*)(?<!\w\*)", r"\\*", part) for part in parts]
+    shown = [re.sub("[\x01\x02]", "" if part.startswith("`") else "*", part) for part in plain]
+    return "".join(shown)
+
+
 PAGES: dict[str, Callable[[], Lines]] = {
     "cli.md": cli,
     "spec.md": spec,
@@ -429,6 +465,7 @@ PAGES: dict[str, Callable[[], Lines]] = {
     "environment.md": environment,
     "python.md": python,
     "report-json.md": report_json,
+    "messages.md": messages,
 }
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import tritonize as package
+from tests.support import documentation
 from tests.support.command import CHECKOUT
 from tests.support.leaks import nothing_left
 
@@ -37,42 +38,60 @@ def run(*command: str, cwd: Path, env: dict[str, str], timeout: float = 900) -> 
     return done.stdout + done.stderr
 
 
-def commands_to_test() -> list[str]:
-    """The lines of the blocks that are marked as tested, in the README and then in the documentation."""
-    pages = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
-    blocks = [block for page in pages for block in re.findall(r"<!-- tested -->\n```sh\n(.*?)```", page.read_text(), re.DOTALL)]
-    assert len(blocks) >= 5
-    return [line for block in blocks for line in block.splitlines() if line.strip()]
+QUICK = ("tested",)
+EVERY = ("tested", "tested in test-slow")
+README = Path("README.md")
 
 
-@pytest.mark.parametrize("installed", ["before", pytest.param("by make", marks=pytest.mark.slow)])
-def test_the_commands_of_the_documentation_run_in_a_clean_clone(installed, tmp_path):
-    """With the packages of this checkout, or with all that `make` installs by itself, which takes some minutes more."""
+def write_files(page: Path, folder: Path) -> None:
+    """Write the blocks of a page that are files."""
+    for block in documentation.blocks(page):
+        if block.file:
+            (folder / block.file).parent.mkdir(parents=True, exist_ok=True)
+            (folder / block.file).write_text(block.text, encoding="utf-8")
+
+
+def run_page(page: Path, clone: Path, *, marks: tuple[str, ...], make_flags: str, env: dict[str, str]) -> str:
+    """Run the tested blocks of a page in the clone, or with its own files in a folder of its own; what they print."""
+    commands = [block.text for block in documentation.blocks(page) if block.language == "sh" and block.mark in marks]
+    folder = clone
+    if commands and any(block.file for block in documentation.blocks(page)):
+        folder = clone.parent / "pages" / page.stem
+        folder.mkdir(parents=True)
+        write_files(page, folder)
+    script = f'make() {{ command make "$@" {make_flags}; }}\n'
+    return "".join(run("bash", "-euo", "pipefail", "-c", script + each, cwd=folder, env=env) for each in commands)
+
+
+@pytest.mark.parametrize(
+    ("packages", "marks"),
+    [("here", QUICK), pytest.param("here", EVERY, marks=pytest.mark.slow), pytest.param("by make", EVERY, marks=pytest.mark.slow)],
+    ids=["quick blocks", "every block", "the README by make"],
+)
+def test_the_commands_of_the_documentation_run_in_a_clean_clone(packages, marks, tmp_path):
+    """With the packages of this checkout, or the README with all that `make` installs by itself, which takes some minutes more."""
     env = fresh(tmp_path / "home")
     clone = tmp_path / "clone"
     run("git", "-c", "safe.directory=*", "clone", "--quiet", str(CHECKOUT), str(clone), cwd=tmp_path, env=env)
     # The example's network is trained for a shorter time than a user's, since only the commands are tested.
-    flags = [f"PYTHON={sys.executable}", "STEPS=60"]
-    if installed == "before":
+    flags = f"PYTHON={sys.executable} STEPS=60"
+    pages = [README]
+    if packages == "here":
+        pages = documentation.pages()
         (clone / ".venv").symlink_to(sys.prefix)
         env["PYTHONPATH"] = str(clone)  # the packages are the checkout's, tritonize is the clone's
-        flags += ["-o", ".venv/.installed"]  # regardless of its time: nothing is installed into it
+        flags += " -o .venv/.installed"  # regardless of its time: nothing is installed into it
         shutil.copy2(CHECKOUT / LIBRARY, clone / LIBRARY)  # what installing the clone would compile
-    told = {}
-    lines = commands_to_test()
-    if installed == "before":  # the heart example takes minutes
-        lines = [line for line in lines if line != "make demo" and "examples/heart/" not in line]
-    for line in lines:
-        told[line] = run(*line.split(), *(flags if line.startswith("make ") else []), cwd=clone, env=env)
-    if installed == "by make":
-        assert "PASSED heart version 1" in told["make demo"]
+    env["PATH"] = f"{clone / '.venv/bin'}:{env['PATH']}"
+    printed = {page: run_page(page, clone, marks=marks, make_flags=flags, env=env) for page in pages}
+    assert "PASSED first version 2" in printed[README]
+    assert (clone / "model_repository/first/2/model.onnx").is_file()
+    if marks == EVERY:
+        assert "PASSED heart version 1" in printed[README]
         assert (clone / "examples/heart/model_repository/heart/1/evidence/manifest.json").is_file()
         assert (clone / "model_repository/heart/1/model.onnx").is_file()
-    assert "PASSED first version 2" in told[".venv/bin/tritonize run examples/first/first.yaml"]
     status = run("git", "status", "--porcelain", cwd=clone, env=env).splitlines()
-    assert (clone / "asked/request.json").is_file()
-    written = {"asked/", "model_repository/first/2/"} | ({"model_repository/heart/"} if installed == "by make" else set())
-    assert {line.split()[1] for line in status} - {".venv"} == written
+    assert {line.split()[1] for line in status} - {".venv"} == set()  # git ignores what the commands leave
     nothing_left()
 
 
