@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 from collections import defaultdict
@@ -92,3 +93,11 @@ def _pip_problem(words: tuple[str, ...]) -> str | None:
     except ValueError as error:
         return str(error)
     return None
+
+
+def printed(stderr: str) -> str:
+    """The next step in an error as it is printed, its lines joined."""
+    lines = iter(stderr.splitlines())
+    first = next((line for line in lines if line.startswith("  next: ")), "")
+    rest = itertools.takewhile(lambda line: line.startswith("    "), lines)
+    return " ".join([first.removeprefix("  next: "), *(line.strip() for line in rest)])

@@ -78,6 +78,7 @@ def export(
             found=findings[0].what,
             repository=shlex.quote(str(root)),
             model=model,
+            version=number,
         )
     path = out or Path(f"{model}-{number}{golden_file.SUFFIX}")
     origin = Origin(

@@ -310,7 +310,7 @@ UNCHECKED = Message(code="serve-unchecked", what="{model} version {version} has 
 GOLDEN_VERSION_CHANGED = Message(
     code="golden-version-changed",
     what="The version changed after it was proven, so its golden set is not exported.",
-    next_step="list all differences: tritonize verify {repository} -m {model}",
+    next_step="list all differences: tritonize verify {repository} -m {model} --version {version}",
 )
 SOURCE_CHANGED = Message(
     code="source-changed",
