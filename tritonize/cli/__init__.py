@@ -11,7 +11,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from tritonize.cli import corrected, global_options
-from tritonize.core import printable
+from tritonize.core import printable, wrapping
 from tritonize.core.errors import (
     EXIT_BUG,
     EXIT_INTERRUPTED,
@@ -40,10 +40,13 @@ def main() -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal without Unicode prints ✓ as \u2713
     try:
+        from tritonize.cli import terminal
         from tritonize.cli.app import app
 
         # Not standalone: Typer would print and exit by itself, and with --json an error must be a JSON document too.
-        code = app(global_options.split(sys.argv[1:]).words(), prog_name="tritonize", standalone_mode=False)
+        terminal.set_verbosity("normal")
+        with wrapping.at(terminal.width()):
+            code = app(global_options.split(sys.argv[1:]).words(), prog_name="tritonize", standalone_mode=False)
     except KeyboardInterrupt:
         code = EXIT_INTERRUPTED
     except TritonizeError as error:
@@ -113,12 +116,8 @@ def _bug(error: Exception) -> TritonizeError:
 
 
 def _wrapped(line: str) -> list[str]:
-    """Wrap a line at 80 columns. Quoted lines (`  | `, a log or a diff) are not wrapped, so that they can be copied."""
-    import textwrap
-
-    if line.startswith("  | "):
-        return [line]
-    return textwrap.wrap(line, 80, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False) or [""]
+    """Wrap a line. Quoted lines (`  | `, a log or a diff) are not wrapped, so that they can be copied."""
+    return [line] if line.startswith("  | ") else wrapping.wrapped(line, rest="    ") or [""]
 
 
 def _fail(error: TritonizeError) -> NoReturn:
@@ -126,9 +125,11 @@ def _fail(error: TritonizeError) -> NoReturn:
         error.next_step = corrected.command(error.meant, sys.argv[1:]) or error.next_step
     if "--json" in sys.argv:
         _print_json(error)
-    mark = "\x1b[31mError:\x1b[0m" if sys.stderr.isatty() else "Error:"
-    text = printable.text(f"Error: {error}")
-    lines = [part for line in text.splitlines() for part in _wrapped(line)]
-    print("\n".join(lines).replace("Error:", mark, 1), file=sys.stderr)  # noqa: T201
+    from tritonize.cli import terminal
+
+    with wrapping.at(terminal.width(err=True)):
+        lines = [part for line in printable.text(f"Error: {error}").splitlines() for part in _wrapped(line)]
+    terminal.say("Error:", err=True, nl=False, style=terminal.Style.BAD)
+    terminal.say("\n".join(lines).removeprefix("Error:"), err=True)
     sys.stdout.flush()
     sys.exit(error.exit_code if error.exit_code else EXIT_BUG)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated, Any  # Any: the JSON document
 
 import typer
 
-from tritonize.cli.display import WIDTH, display
+from tritonize.cli.display import display
 from tritonize.cli.limits import RUN_S, Deadline, limited
 from tritonize.cli.terminal import say
 from tritonize.core.local_paths import local
+from tritonize.core.wrapping import wrapped
 
 if TYPE_CHECKING:
     from tritonize.workflows.adopt import Adoption
@@ -118,7 +118,7 @@ def _print(repository: Path, found: Sequence[Adoption]) -> None:
     say(f"{repository}: " + (", ".join(f"{count} {outcome}" for outcome, count in counts.items()) or "no models"))
     for each in found:
         for line in _lines(repository, each):
-            say("\n".join(wrap(line, WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)))
+            say("\n".join(wrapped(line, rest="    ")))
 
 
 def _lines(repository: Path, each: Adoption) -> Iterator[str]:

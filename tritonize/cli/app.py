@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from tritonize.cli import terminal
 from tritonize.cli.commands import Commands
 from tritonize.cli.terminal import say
 
@@ -44,6 +45,16 @@ def _log(level: str | None) -> None:
         logs.enable_from_environment()
 
 
+def _quiet(enabled: bool) -> None:
+    if enabled:
+        terminal.set_verbosity("quiet")
+
+
+def _verbose(enabled: bool) -> None:
+    if enabled:
+        terminal.set_verbosity("verbose")
+
+
 @app.callback()
 def _root(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
@@ -64,5 +75,16 @@ def _root(
             help="Write a log to standard error: debug, info or warning; before or after any command. (TRITONIZE_LOG)",
         ),
     ] = None,
+    *,
+    quiet: Annotated[
+        bool,
+        typer.Option(
+            "--quiet", "-q", callback=_quiet, help="Print only the verdict of each model, and errors; before or after any command."
+        ),
+    ] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option("--verbose", "-v", callback=_verbose, help="Print all figures and notes; before or after any command."),
+    ] = False,
 ) -> None:
     pass

@@ -12,6 +12,7 @@ from tritonize.cli.limits import RUN_S, Deadline, limited
 from tritonize.cli.servers import Server, started
 from tritonize.cli.terminal import say, say_lines
 from tritonize.core.errors import EXIT_DIFFERS, UnprovenError
+from tritonize.core.wrapping import wrapped
 
 if TYPE_CHECKING:
     from tritonize.onnx_model.tasks import GraphDiff
@@ -121,7 +122,7 @@ def _findings(found: VersionDiff) -> Iterator[str]:
         yield from _wrapped(f"  ✗ {finding.where}: {finding.what}")
         for number, text in zip(found.versions, (finding.expected, finding.found), strict=True):
             if text is not None:
-                yield from _wrapped(f"      version {number}: {text}", "        ")
+                yield from wrapped(f"      version {number}: {text}", rest="        ")
     yield from _more(len(found.findings))
 
 
@@ -168,7 +169,5 @@ def _short(name: str, width: int) -> str:
     return name if len(name) <= width else f"{name[: width - 1]}…"
 
 
-def _wrapped(text: str, indent: str = "    ") -> Sequence[str]:
-    from textwrap import wrap
-
-    return wrap(text, 80, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+def _wrapped(text: str) -> Sequence[str]:
+    return wrapped(text, rest="    ")

@@ -12,7 +12,7 @@ import typer
 
 from tritonize.cli import terminal
 from tritonize.cli.terminal import Style, say
-from tritonize.core import progress
+from tritonize.core import progress, wrapping
 from tritonize.core.progress import Progress
 from tritonize.core.stages import action
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from tritonize.core.results import Verdict
     from tritonize.core.stages import Label
 
-WIDTH = 80
 _MARKS = {"passed": ("✓", Style.GOOD), "failed": ("✗", Style.BAD), "not run": ("–", Style.OPEN)}
 _REFRESH_S = 0.25
 """Seconds between two looks at the stage that runs; on a terminal its line is written again if it has changed."""
@@ -149,13 +148,13 @@ class Display:
             now = self._clock()
             if self._live:
                 columns = terminal.columns(err=True) - 1
-                line = _cut(f"…{self._running.line(now)}", columns)[:columns]  # a line that wraps cannot be erased
+                line = wrapping.cut(f"…{self._running.line(now)}", columns)[:columns]  # a line that wraps cannot be erased
                 if line != self._shown:
                     self._erase()
                     say(line, err=True, nl=False)
                     self._shown = line
             elif self._running.is_plain_line_due(now):
-                say(_cut(f"…{self._running.line(now)}", terminal.width(err=True)), err=True)
+                say(wrapping.cut(f"…{self._running.line(now)}", terminal.width(err=True)), err=True)
 
     def clear(self) -> None:
         """Erase the line of the running stage; it gets no line of its own any more."""
@@ -174,7 +173,7 @@ class Display:
 
     def _ended(self, title: str, verdict: Verdict, seconds: float, *, note: str) -> None:
         mark, style = _MARKS[verdict]
-        line = _cut(f"{mark} {title:<22}{seconds:>7.1f} s  {note}".rstrip(), terminal.width(err=True))
+        line = wrapping.cut(f"{mark} {title:<22}{seconds:>7.1f} s  {note}".rstrip(), terminal.width(err=True))
         with self._lock:
             self.clear()
             if not self._quiet:
@@ -191,17 +190,6 @@ class Display:
         if self._shown:
             terminal.erase_line()
             self._shown = ""
-
-
-def _cut(line: str, columns: int) -> str:
-    """A line of at most so many columns, cut between words; a word that takes most of it, such as a path, stays whole."""
-    if len(line) <= columns:
-        return line
-    words = line[: columns - 1].rpartition(" ")[0].rstrip(" ,;:")
-    if len(words) > columns // 2:
-        return f"{words} …"
-    end = line.find(" ", columns)
-    return line if end < 0 else f"{line[:end]} …"
 
 
 @contextmanager
@@ -227,16 +215,6 @@ def display() -> Iterator[Display]:
         created.clear()
 
 
-def _up_to_date(report: Report) -> str | None:
-    """The text about a model that was not run, since it is up to date; `None` for any other report."""
-    from textwrap import fill
-
-    if not report.details.get("up_to_date"):
-        return None
-    notes = "".join(fill(f"  {note}", WIDTH, subsequent_indent="  ", break_on_hyphens=False) + "\n" for note in report.notes)
-    return f"UP TO DATE {report.model} version {report.version}\n  published: {report.location}\n{notes}"
-
-
 def finish(reports: Sequence[Report], *, as_json: bool, allow_unproven: bool = False, only_proven: bool = False) -> None:
     """Print the reports on stdout and set the exit code.
 
@@ -248,20 +226,10 @@ def finish(reports: Sequence[Report], *, as_json: bool, allow_unproven: bool = F
     Raises:
         typer.Exit: the worst exit code of the reports, if it is not 0 (`core/exit_codes.py`).
     """
+    from tritonize.cli import endings
     from tritonize.core import exit_codes
-    from tritonize.report import text as report_text
 
-    if as_json:
-        import json
-
-        say(json.dumps({"reports": [report_text.as_json(each) for each in reports]}, indent=2, ensure_ascii=False))
-    else:
-        for each in reports:
-            say(f"\n{_up_to_date(each) or report_text.as_text(each)}", nl=False)
-        if any(each.verdict == "not proven" for each in reports) and len(reports) > 1:
-            from tritonize.report import overview
-
-            say(f"\n{overview.overview(reports)}", nl=False)
+    endings.print_reports(reports, as_json=as_json)
     judged = [each for each in reports if not only_proven or each.verdict != "not proven"] or reports
     code = exit_codes.worst(exit_codes.of(each, allow_unproven=allow_unproven) for each in judged)
     if code:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from tritonize.cli.display import display
-from tritonize.cli.terminal import say
+from tritonize.cli.terminal import Style, say
 
 
 def doctor(
@@ -29,7 +29,7 @@ def doctor(
         say(dumps({"probes": [asdict(probe) for probe in probes]}, indent=2))
     else:
         for probe in probes:
-            typer.secho("✓" if probe.ok else "✗", fg=typer.colors.GREEN if probe.ok else typer.colors.RED, nl=False)
+            say("✓" if probe.ok else "✗", style=Style.GOOD if probe.ok else Style.BAD, nl=False)
             say(f" {probe.name}: {probe.found}")
             if probe.next_step:
                 say(f"    next: {probe.next_step}")

@@ -11,6 +11,7 @@ import typer
 from tritonize.cli import tensors
 from tritonize.cli.terminal import say, say_lines
 from tritonize.core.local_paths import local
+from tritonize.core.wrapping import wrapped
 
 if TYPE_CHECKING:
     from tritonize.quality.golden_set import GoldenSet, Rules
@@ -47,7 +48,7 @@ def export(
     say(f"Wrote {done.path}")
     say_lines(_lines(done.file))
     for note in done.notes:
-        say_lines(_wrapped(note))
+        say_lines(wrapped(note))
 
 
 @app.command("show")
@@ -85,12 +86,12 @@ def _plain(file: GoldenFile) -> dict[str, object]:
 def _lines(file: GoldenFile) -> Iterator[str]:
     origin, golden = file.origin, file.golden
     count = golden.samples.files.count
-    yield from _wrapped(f"{origin.model} version {origin.version}, proven on {origin.created}, verdict: {origin.verdict}")
+    yield from wrapped(f"{origin.model} version {origin.version}, proven on {origin.created}, verdict: {origin.verdict}")
     kept = f", {len(file.seeded)} of them as seeds" if file.seeded else ""
     edges = f", including {len(golden.samples.edges)} edge cases" if golden.samples.edges else ""
-    yield from _wrapped(f"{count} of the version's {file.samples_in_version} samples{kept}{edges}; {file.bytes / 2**20:.2f} MiB")
+    yield from wrapped(f"{count} of the version's {file.samples_in_version} samples{kept}{edges}; {file.bytes / 2**20:.2f} MiB")
     batches = f"batches of at most {golden.max_batch_size}" if golden.max_batch_size else "not batched"
-    yield from _wrapped(f"samples: {golden.samples.origin}; {batches}")
+    yield from wrapped(f"samples: {golden.samples.origin}; {batches}")
     if golden.samples.sequences:
         yield f"stateful: {len(golden.samples.sequences.starts)} sequences, of which each sample is one step"
     if golden.samples.requests:
@@ -99,12 +100,12 @@ def _lines(file: GoldenFile) -> Iterator[str]:
     yield from tensors.lines("outputs", golden.expected.tensors)
     yield f"expected outputs: {golden.answered_by}" + (", and float64 rounded to float32" if golden.exact else "")
     for each in golden.unmeasured:
-        yield from _wrapped(f"no float64 of {each.output} ({each.group}): {each.why}")
+        yield from wrapped(f"no float64 of {each.output} ({each.group}): {each.why}")
     if golden.why_not and not golden.unmeasured:
-        yield from _wrapped(f"no float64: {golden.why_not}")
+        yield from wrapped(f"no float64: {golden.why_not}")
     yield "rules"
     for name in (tensor.name for tensor in golden.expected.tensors):
-        yield from _wrapped(f"  {name}: {_rule(golden.rule(name), golden, name)}")
+        yield from wrapped(f"  {name}: {_rule(golden.rule(name), golden, name)}")
 
 
 def _rule(rule: Rules, golden: GoldenSet, name: str) -> str:
@@ -116,9 +117,3 @@ def _rule(rule: Rules, golden: GoldenSet, name: str) -> str:
     for metric, bound in rule.metrics.items():
         parts += [f"{metric} {sign} {limit:g}" for sign, limit in (("≥", bound.min), ("≤", bound.max)) if limit is not None]
     return "; ".join(parts)
-
-
-def _wrapped(text: str) -> list[str]:
-    from textwrap import wrap
-
-    return wrap(text, 80, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from textwrap import wrap
 from typing import Annotated
 
 import typer
@@ -11,6 +10,7 @@ import typer
 from tritonize.cli.terminal import say, say_lines
 from tritonize.core import printable
 from tritonize.core.local_paths import local
+from tritonize.core.wrapping import wrapped
 
 
 def pack(
@@ -41,5 +41,5 @@ def pack(
     for model, versions in packed.versions.items():
         lines.append(f"  {model}: version{'s' if len(versions) > 1 else ''} {', '.join(map(str, versions))}")
     for note in packed.notes:
-        lines += wrap(printable.line(note), 80, subsequent_indent="  ")
+        lines += wrapped(printable.line(note))
     say_lines(lines)

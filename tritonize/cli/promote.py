@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tritonize.cli.terminal import say, say_lines
+from tritonize.core.wrapping import wrapped
 
 if TYPE_CHECKING:
     from tritonize.workflows.promotion import Change, Request
@@ -97,7 +97,7 @@ def _print(change: Change, *, json: bool) -> None:
 
         say(dumps(asdict(change), indent=2, ensure_ascii=False))
         return
-    say_lines(part for line in _lines(change) for part in wrap(line, 80, subsequent_indent="  ") or [""])
+    say_lines(part for line in _lines(change) for part in wrapped(line) or [""])
 
 
 def _lines(change: Change) -> Iterator[str]:

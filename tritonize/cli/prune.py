@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +11,7 @@ import typer
 from tritonize.cli.list_versions import size
 from tritonize.cli.terminal import say, say_lines
 from tritonize.core.local_paths import local
+from tritonize.core.wrapping import wrapped
 
 if TYPE_CHECKING:
     from tritonize.workflows.pruning import Removal
@@ -47,7 +47,7 @@ def prune(
         say(dumps({"dry_run": dry_run, "models": [_plain(each) for each in removals]}, indent=2, ensure_ascii=False))
     else:
         lines = [line for each in removals for line in _lines(each, dry_run=dry_run)]
-        say_lines(part for line in lines for part in wrap(line, 80, subsequent_indent="    ") or [""])
+        say_lines(part for line in lines for part in wrapped(line, rest="    ") or [""])
     errors = [each.error for each in removals if each.error]
     if errors:
         raise typer.Exit(errors[0].exit_code)

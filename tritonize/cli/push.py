@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tritonize.cli.display import WIDTH, display
+from tritonize.cli.display import display
 from tritonize.cli.limits import RUN_S, Deadline, limited
 from tritonize.cli.terminal import say, say_lines
 from tritonize.core.local_paths import is_address, local, without_secrets
+from tritonize.core.wrapping import wrapped
 
 if TYPE_CHECKING:
     from tritonize.workflows.push import Pushed
@@ -69,10 +70,8 @@ def push(
         return
     say_lines(_outcomes(done))
     if any(each.outcome == "published" for each in done):
-        from textwrap import fill
-
         then = f"A server that polls {shown} loads the change at its next poll; others need a load request or a restart."
-        say(fill(then, WIDTH, break_long_words=False, break_on_hyphens=False))
+        say("\n".join(wrapped(then, rest="")))
 
 
 def _outcomes(done: Sequence[Pushed]) -> Iterator[str]:

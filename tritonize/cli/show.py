@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tritonize.cli.list_versions import size
 from tritonize.cli.terminal import say, say_lines
+from tritonize.core.wrapping import wrapped
 
 if TYPE_CHECKING:
     from tritonize.workflows.overview import Shown
@@ -39,9 +39,7 @@ def show(
 
         say(dumps(to_json(shown), indent=2, ensure_ascii=False))
     else:
-        say_lines(
-            part for line in _lines(shown) for part in wrap(line, 80, subsequent_indent=" " * 15, break_on_hyphens=False) or [""]
-        )
+        say_lines(part for line in _lines(shown) for part in wrapped(line, rest=" " * 15) or [""])
 
 
 def _lines(shown: Shown) -> Iterator[str]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from tritonize.core import printable
+from tritonize.core import printable, wrapping
 from tritonize.core.messages import locate as wording
 
-WIDTH = 80
 MAX_ROWS = 12
 """Rows of the table in the text; all are in the JSON."""
 FAR = 1e9
@@ -217,4 +215,4 @@ def _next_step(location: Location) -> str:
 
 
 def _wrap(text: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
+    return wrapping.wrapped(text, rest="    ")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 
 from tritonize.core.artifacts import to_json
 from tritonize.core.load_results import BenchReport, Load
+from tritonize.core.wrapping import wrapped
 
-_WIDTH = 80
 _MARK = {"passed": "PASSED", "failed": "FAILED", "not run": "NOT RUN", "passed here": "PASSED"}
 _MOST_LISTED = 8
 
@@ -28,25 +27,25 @@ def lines(report: BenchReport) -> Iterator[str]:
     yield from _server(report.loads)
     yield ""
     for finding in report.findings[:_MOST_LISTED]:
-        yield from _wrapped(f"✗ {finding.where}: {finding.what}{f': {finding.found}' if finding.found else ''}")
+        yield from wrapped(f"✗ {finding.where}: {finding.what}{f': {finding.found}' if finding.found else ''}")
     failed = [each for each in report.gates if each.verdict == "failed"]
     for gate in failed[:_MOST_LISTED]:
         value = "" if gate.value is None else f" {gate.value:.3g}, limit {gate.limit or 0:g}"
-        yield from _wrapped(f"✗ output {gate.output}: {gate.gate}{value}")
+        yield from wrapped(f"✗ output {gate.output}: {gate.gate}{value}")
     for row in report.details.get("perf_analyzer", ()):
-        yield from _wrapped(f"perf_analyzer, {row['load']}: {_analyzed(row['results'])}")
+        yield from wrapped(f"perf_analyzer, {row['load']}: {_analyzed(row['results'])}")
     names = ", ".join(f"{name} {version}" for name, version in report.proved_by.items())
-    yield from _wrapped(f"Measured over {report.transport} on {names or 'an unnamed server'}.")
+    yield from wrapped(f"Measured over {report.transport} on {names or 'an unnamed server'}.")
     if any(each.server for each in report.loads):
-        yield from _wrapped("together: items that the model computed in one execution, on average.")
-    yield from _wrapped(
+        yield from wrapped("together: items that the model computed in one execution, on average.")
+    yield from wrapped(
         f"{report.compared:,} different responses were compared with the golden set; equal bytes count as one. Figures are of the "
         "last three windows of each load."
     )
     if any(each.kind == "rate" for each in report.loads):
-        yield from _wrapped(f"Latency at a rate counts from the time at which a request was due ({report.arrivals} arrivals).")
+        yield from wrapped(f"Latency at a rate counts from the time at which a request was due ({report.arrivals} arrivals).")
     for note in report.notes:
-        yield from _wrapped(note)
+        yield from wrapped(note)
 
 
 def as_json(report: BenchReport) -> dict[str, object]:
@@ -102,7 +101,3 @@ def _together(load: Load) -> str:
 def _milliseconds(seconds: float) -> str:
     value = seconds * 1000
     return f"{value:.2f}" if value < 1000 else f"{value:.0f}"
-
-
-def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(text, _WIDTH, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False)

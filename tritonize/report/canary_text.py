@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-_WIDTH = 80
+from tritonize.core.wrapping import wrapped
+
 _MARK = {"passed": "✓", "passed here": "✓", "failed": "✗"}
 
 
@@ -43,7 +43,7 @@ def lines(found: Mapping[str, Any] | None) -> Iterator[str]:
         yield "  Whether the new one may take over is not decided:"
     for rule in found["rules"]:
         text = f"  {_MARK.get(rule['verdict'], '–')} {rule['text']}"
-        yield from textwrap.wrap(text, _WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
+        yield from wrapped(text, rest="    ")
 
 
 def _k(value: float | None) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from tritonize.core import printable
 from tritonize.core.artifacts import Report
 from tritonize.core.conclusion import conclude
-from tritonize.report.text import WIDTH
+from tritonize.core.wrapping import cut
 
 
 def overview(reports: Sequence[Report]) -> str:
@@ -17,4 +17,4 @@ def overview(reports: Sequence[Report]) -> str:
     lines = [
         f"{each.verdict.upper():<12}{name:<{width}}  {conclude(each).sentence}" for each, name in zip(reports, names, strict=True)
     ]
-    return "".join(f"{printable.line(line if len(line) <= WIDTH else f'{line[: WIDTH - 1]}…')}\n" for line in lines)
+    return "".join(f"{cut(printable.line(line))}\n" for line in lines)

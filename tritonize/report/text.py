@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import json
 import math
-import textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypedDict
 
 from tritonize.core import error_location, printable
-from tritonize.core.artifacts import Check, Finding, Report, TensorCheck, from_json, to_json
-from tritonize.core.conclusion import conclude, counted, describe_gate, failed_stages
+from tritonize.core.artifacts import Check, Report, TensorCheck, from_json, to_json
+from tritonize.core.conclusion import conclude, failed_stages
 from tritonize.core.error_location import Location
 from tritonize.core.results import Gate, Metrics, in_words
 from tritonize.core.stages import StageName
+from tritonize.core.wrapping import wrapped
 from tritonize.report import canary_text, replica_table, tolerance_text
+from tritonize.report.text_parts import (
+    MARK,
+    attempts,
+    differences,
+    findings,
+    gates_that_failed,
+    incomparable,
+    largest_error,
+    shortened,
+)
 
-WIDTH = 80
-MAX_ROWS = 8
-"""Gates, findings and outputs that differ in the text; the JSON has all of them."""
 MAX_CHECKS = 200
 """Checks of one stage and batch size that the JSON lists: up to this many that passed, and up to this many that failed."""
-_MARK = {"passed": "✓", "failed": "✗", "not run": "–"}
 
 
 def as_json(report: Report) -> dict[str, object]:
@@ -93,24 +99,28 @@ def dumps(report: Report) -> str:
 
 def as_text(report: Report) -> str:
     """The report as text: the verdict, then the numbers that it follows from."""
-    return "".join(f"{printable.line(line)}\n" for line in _lines(report))
+    return "".join(f"{printable.line(line)}\n" for line in (*_head(report), *lines(report)))
 
 
-def _lines(report: Report) -> Iterator[str]:
+def _head(report: Report) -> Iterator[str]:
     version = f" version {report.version}" if report.version is not None else ""
-    conclusion = conclude(report)
-    yield from _wrap(f"{in_words(report.verdict).upper()} {report.model}{version}: {conclusion.sentence}")
+    yield from wrapped(f"{in_words(report.verdict).upper()} {report.model}{version}: {conclude(report).sentence}")
     if report.location is not None:
         yield f"  {'published' if report.published else 'lies in'}: {report.location}"
     yield ""
+
+
+def lines(report: Report) -> Iterator[str]:
+    """Yield the numbers that the verdict follows from, and the notes."""
+    conclusion = conclude(report)
     yield from _table(report)
     for name, note in conclusion.not_run:
-        yield from _wrap(f"{_MARK['not run']} {name}: not run{f': {note}' if note else ''}")
+        yield from wrapped(f"{MARK['not run']} {name}: not run{f': {note}' if note else ''}")
     yield from replica_table.lines(report.details.get("replicas", ()))
     yield from canary_text.lines(report.details.get("baseline"))
-    yield from (*_failures(report.checks), *tolerance_text.after_failure(report.tolerances))
-    yield from _gates(report.gates)
-    yield from _findings(report.findings)
+    yield from (*differences(report.checks), *tolerance_text.after_failure(report.tolerances))
+    yield from gates_that_failed(report.gates)
+    yield from findings(report.findings)
     if "location" in report.details:
         yield ""
         yield from error_location.lines(from_json(Location, report.details["location"]))
@@ -118,13 +128,13 @@ def _lines(report: Report) -> Iterator[str]:
         yield ""
         for plan in plans:
             yield from plan_lines(plan)
-    yield from _attempts(report.details.get("attempts", ()))
+    yield from attempts(report.details.get("attempts", ()))
     if report.proved_by:
         yield ""
         runtimes = ", ".join(f"{name} {version}" for name, version in report.proved_by.items())
-        yield from _wrap(f"Answered by {runtimes}.")
+        yield from wrapped(f"Answered by {runtimes}.")
     for note in (each for each in report.notes if each != conclusion.sentence):
-        yield from _wrap(note)
+        yield from wrapped(note)
 
 
 def plan_lines(metadata: Mapping[str, Any]) -> Iterator[str]:
@@ -142,10 +152,6 @@ def plan_lines(metadata: Mapping[str, Any]) -> Iterator[str]:
     for number, shapes in enumerate(metadata["profiles"]):
         for name, sizes in shapes.items():
             yield f"  profile {number}: {name} {' .. '.join(str(list(sizes[key])) for key in ('min', 'opt', 'max'))}"
-
-
-def _wrap(text: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def _table(report: Report) -> Iterator[str]:
@@ -169,18 +175,18 @@ def _table(report: Report) -> Iterator[str]:
         metrics = metrics_of.get((stage, name)) if stage is not StageName.PYTORCH else None
         snr = "–" if any(map(incomparable, tensors)) else _snr(metrics)
         k = largest_k(report.gates, stage, name)
-        mark, title = _MARK["passed" if passed else "failed"], stage.heading
+        mark, title = MARK["passed" if passed else "failed"], stage.heading
         yield (
-            f"{mark} {title:<21}{batch:>6}  {_short(name, 11):<12}"
-            f"{len(tensors):>7}{_largest(tensors):>10}{snr:>7}"
+            f"{mark} {title:<21}{batch:>6}  {shortened(name, 11):<12}"
+            f"{len(tensors):>7}{largest_error(tensors):>10}{snr:>7}"
             f"{_number(k):>8}{sum(not tensor.passed for tensor in tensors):>5}"
         )
         if metrics and (line := _kind_metrics(metrics)) and previous.get(name) != line:
             previous[name] = line
             yield f"    {line}"
     if against_fp64:
-        yield from _wrap("  max abs and bad: against PyTorch. SNR and k: against PyTorch in float64;")
-        yield from _wrap("  k is the error in units of PyTorch's own error in the type of the row: float32, fp16 or bf16.")
+        yield from wrapped("  max abs and bad: against PyTorch. SNR and k: against PyTorch in float64;")
+        yield from wrapped("  k is the error in units of PyTorch's own error in the type of the row: float32, fp16 or bf16.")
 
 
 def _number(k: float | None) -> str:
@@ -215,86 +221,3 @@ def _kind_metrics(metrics: Metrics) -> str:
         "unmatched": None if metrics.unmatched_expected is None else metrics.unmatched_expected + (metrics.unmatched_found or 0),
     }
     return ", ".join(f"{name} {value:.6g}" for name, value in values.items() if value is not None)
-
-
-def _gates(gates: Sequence[Gate]) -> Iterator[str]:
-    """Yield the gates that failed, except the tolerance, which the table shows."""
-    failed = [gate for gate in gates if gate.verdict == "failed" and gate.gate != "tolerance"]
-    if failed:
-        yield ""
-        yield "Gates that failed:"
-        for gate in failed[:MAX_ROWS]:
-            yield from _wrap(f"  ✗ {gate.output}: {describe_gate(gate)}")
-
-
-def _short(name: str, width: int) -> str:
-    return name if len(name) <= width else f"{name[: width - 2]}…"
-
-
-def incomparable(tensor: TensorCheck) -> bool:
-    """Whether the output failed by its shape or type, and so has no error values. Those of other batches do not stand for it."""
-    return not tensor.passed and tensor.max_abs is None
-
-
-def _largest(tensors: Sequence[TensorCheck]) -> str:
-    if any(incomparable(tensor) for tensor in tensors):
-        return "–"
-    values = [tensor.max_abs for tensor in tensors if tensor.max_abs is not None]
-    return f"{max(values):.2e}" if values else "–"
-
-
-def _failures(checks: Sequence[Check]) -> Iterator[str]:
-    """Yield the outputs that differ. Equal differences take one entry, with the first place and the number of the others."""
-    groups: dict[tuple[str, str, str], list[Check]] = {}
-    for check in checks:
-        for tensor in check.tensors:
-            if not tensor.passed:
-                groups.setdefault((tensor.name, tensor.reason or "", _worst(tensor)), []).append(check)
-    if not groups:
-        return
-    yield from ("", "What differs:")
-    for (name, reason, worst), checks_alike in list(groups.items())[:MAX_ROWS]:
-        first = checks_alike[0]
-        size = f"batch {first.batch_size}" if first.batch_size else "no batch"
-        place = f"{first.stage.heading}, {size}, sample {first.samples[0]}"
-        if len(checks_alike) > 1:
-            place += f", and {counted(len(checks_alike) - 1, 'more answer')}"
-        yield from _wrap(f"  ✗ {name} ({place}): {reason}")
-        if worst:
-            yield from _wrap(f"      {worst}")
-    if len(groups) > MAX_ROWS:
-        rest = sum(map(len, list(groups.values())[MAX_ROWS:]))
-        yield f"  … and {counted(rest, 'more answer')} in the JSON report"
-
-
-def _worst(tensor: TensorCheck) -> str:
-    if not tensor.worst:
-        return ""
-    worst = tensor.worst[0]
-    return f"worst at {list(worst.index)}: expected {worst.expected:.7g}, found {worst.found:.7g}"
-
-
-def _attempts(attempts: Sequence[Mapping[str, object]]) -> Iterator[str]:
-    """Yield the export strategies if more than one was tried."""
-    if len(attempts) < 2:
-        return
-    yield from ("", "Export strategies tried:")
-    for attempt in attempts:
-        mark = _MARK["passed" if attempt["outcome"] == "right" else "failed"]
-        place = f" at {attempt['where']}" if attempt["where"] else ""
-        why = f": {attempt['reason']}{place}" if attempt["reason"] else ""
-        yield from _wrap(f"  {mark} {attempt['strategy']} ({attempt['seconds']:.1f} s), {attempt['outcome']}{why}")
-
-
-def _findings(findings: Sequence[Finding]) -> Iterator[str]:
-    if not findings:
-        return
-    yield from ("", "What is wrong:")
-    for finding in findings[:MAX_ROWS]:
-        yield from _wrap(f"  ✗ {finding.where}: {finding.what}")
-        if finding.expected is not None:
-            yield f"      expected {finding.expected}"
-        if finding.found is not None:
-            yield from textwrap.wrap(f"found    {finding.found}", WIDTH, initial_indent="      ", subsequent_indent="        ")
-    if len(findings) > MAX_ROWS:
-        yield f"  … and {len(findings) - MAX_ROWS} more in the JSON report"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from tritonize import repository
-from tritonize.core import figures, machine, redaction
+from tritonize.core import figures, machine, redaction, wrapping
 from tritonize.core.artifacts import Attempt, OnnxArtifact, Reference, Report, SampleSet, StagedVersion, to_json
 from tritonize.core.error_location import Location
 from tritonize.core.figures import Figures
@@ -82,7 +82,8 @@ def write(
         (evidence / name).parent.mkdir(exist_ok=True)
         shutil.copyfile(staged.model_directory / name, evidence / name)
     (evidence / "report.json").write_text(report_text.dumps(finished) + "\n", encoding="utf-8")
-    (evidence / "report.txt").write_text(report_text.as_text(finished), encoding="utf-8")
+    with wrapping.at(wrapping.PLAIN):
+        (evidence / "report.txt").write_text(report_text.as_text(finished), encoding="utf-8")
     drawn = _figures(staged, collector, located)
     if not pictures:
         drawn = replace(drawn, slices=(), classes=(), scatters=())

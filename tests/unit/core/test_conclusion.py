@@ -122,7 +122,12 @@ def test_terminal_text_and_html_have_the_same_sentence(name, capsys):
     except typer.Exit as left:
         ended = left.exit_code
     assert ended == code
-    assert flat(text) == flat(capsys.readouterr().out)
+    printed = capsys.readouterr().out
+    assert f"{word} heart version 7: {sentence}" in flat(printed)
+    for thing, why in concluded.not_run:
+        assert f"{thing}: not run: {why}" in flat(printed)
+    if concluded.next_step:
+        assert f"Next: {concluded.next_step}" in flat(printed)
 
 
 def test_the_same_difference_at_several_places_is_listed_once():

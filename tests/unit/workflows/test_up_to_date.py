@@ -258,7 +258,8 @@ def test_run_says_up_to_date_in_no_time_and_with_exit_code_0(monkeypatch):
     done = invoke("run", "spec.yaml")
     assert time.perf_counter() - started < 5
     assert done.returncode == 0
-    assert done.stdout.startswith("\nUP TO DATE m version 1\n  published: model_repository/m/1\n")
+    assert done.stdout.startswith("\nUP TO DATE m version 1\n")
+    assert "\nPublished: model_repository/m/1\nNext: tritonize serve model_repository\n" in done.stdout
     assert "To run nevertheless, add --force." in " ".join(done.stdout.split())
     assert max(map(len, done.stdout.splitlines())) <= 80
     (report,) = json.loads(invoke("run", "spec.yaml", "--json").stdout)["reports"]

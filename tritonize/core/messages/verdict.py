@@ -50,3 +50,4 @@ NEXT_TOLERANCE = Message(
 NEXT_LOCATE = Message(
     code="next-locate", what="run `tritonize locate {spec} --model {model}` to find the node that the error comes from"
 )
+NEXT_VERBOSE = Message(code="next-verbose", what="run the command again with `--verbose` for all figures and notes")

@@ -1,0 +1,71 @@
+"""Print reports at the end of a command: the table, then verdict, reason, next step and where the report is."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tritonize import repository
+from tritonize.cli import global_options, terminal
+from tritonize.cli.terminal import Style, say
+from tritonize.core import printable
+from tritonize.core.wrapping import wrapped
+from tritonize.report import brief, ending, overview, text
+
+if TYPE_CHECKING:
+    from tritonize.core.artifacts import Report
+    from tritonize.report.ending import Ending
+
+_STYLES = {"PASSED": Style.GOOD, "PASSED HERE": Style.GOOD, "UP TO DATE": Style.GOOD, "FAILED": Style.BAD}
+
+
+def print_reports(reports: Sequence[Report], *, as_json: bool) -> None:
+    """Print reports on stdout, as text or as one JSON document."""
+    if as_json:
+        say(json.dumps({"reports": [text.as_json(each) for each in reports]}, indent=2, ensure_ascii=False))
+        return
+    command = global_options.split(sys.argv[1:]).command
+    for each in reports:
+        _print(each, ending.ending(each, command, page=_page(each), verbose=terminal.verbosity() == "verbose"))
+    if len(reports) > 1 and terminal.verbosity() != "quiet":
+        say(f"\n{overview.overview(reports)}", nl=False)
+
+
+def _page(report: Report) -> Path | None:
+    """The HTML report in the version's evidence; `None` for a command that writes none."""
+    if report.location is None or report.command not in ("run", "build"):
+        return None
+    page = repository.evidence_of(report.location) / "report.html"
+    return page if page.is_file() else None
+
+
+def _print(report: Report, end: Ending) -> None:
+    verbosity = terminal.verbosity()
+    if verbosity == "quiet":
+        _verdict(end)
+        return
+    above = list(text.lines(report) if verbosity == "verbose" else brief.lines(report)) if end.reason else []
+    say("".join(f"\n{printable.line(line)}" for line in above))
+    if above and verbosity == "normal" and (more := brief.more(report)):
+        say(f"  {more}")
+    if above:
+        say()
+    _verdict(end)
+    if not end.reason:  # up to date
+        say("\n".join(line for note in report.notes for line in wrapped(printable.line(note), first="  ")))
+    if end.place is not None and report.command in ("run", "build"):
+        say(f"{'Published' if end.published else 'Kept in'}: {end.place}")
+    if end.next_step:
+        say("\n".join(wrapped(printable.line(f"Next: {end.next_step}"))))
+    if end.page is not None:
+        say(f"Report: {end.page}\n  open it: {end.open_command}")
+
+
+def _verdict(end: Ending) -> None:
+    """Print the first line, with the verdict in its colour."""
+    lines = "\n".join(wrapped(printable.line(end.line)))
+    say(end.verdict, nl=False, style=_STYLES.get(end.verdict, Style.OPEN))
+    say(lines.removeprefix(end.verdict))
