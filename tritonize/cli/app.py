@@ -13,7 +13,7 @@ from tritonize.cli.terminal import say
 app = typer.Typer(
     name="tritonize",
     cls=Commands,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
     help="Turn a PyTorch model into a Triton model repository whose outputs are verified against the model.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

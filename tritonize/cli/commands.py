@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import typer
 from typer.core import TyperGroup
 
+from tritonize.cli import terminal
+
 if TYPE_CHECKING:
     from typer._click import Command, Context, HelpFormatter
 
@@ -91,6 +93,15 @@ class _Loaded(MutableMapping[str, "Command"]):
         return len(self._entries | self._loaded)
 
 
+FIRST: Final = ("tritonize run examples/first/first.yaml", "tritonize verify model_repository", "tritonize run -h")
+"""The examples of the program's help."""
+
+
+def heading(text: str) -> str:
+    """The heading of a section of a help, which stands out on a terminal."""
+    return typer.style(text, bold=True, fg=typer.colors.GREEN) if terminal.coloured() else text
+
+
 class Commands(TyperGroup):
     """The group of all commands; lists them in sections without importing them."""
 
@@ -106,8 +117,11 @@ class Commands(TyperGroup):
         """Write one list per section."""
         width = max(len(entry.name) for entry in ENTRIES)
         for section, entries in itertools.groupby(ENTRIES, lambda entry: entry.section):
-            with formatter.section(section):
+            with formatter.section(heading(section)):
                 formatter.write_dl([(entry.name.ljust(width), entry.summary) for entry in entries])
+        with formatter.section(heading("Examples")):
+            for example in FIRST:
+                formatter.write(f"  {example}\n")
 
 
 def imported(entry: Entry) -> typer.Typer | Callable[..., object]:
@@ -119,9 +133,13 @@ def imported(entry: Entry) -> typer.Typer | Callable[..., object]:
 
 def load(entry: Entry) -> Command:
     """Import a command, as Typer runs it."""
+    from tritonize.cli.help_command import HelpCommand, HelpGroup
+
     found, parent = imported(entry), typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
     if isinstance(found, typer.Typer):
-        parent.add_typer(found, name=entry.name, short_help=entry.summary)
+        for command in found.registered_commands:
+            command.cls = HelpCommand
+        parent.add_typer(found, name=entry.name, cls=HelpGroup, short_help=entry.summary)
     else:
-        parent.command(entry.name, short_help=entry.summary)(found)
+        parent.command(entry.name, cls=HelpCommand, short_help=entry.summary)(found)
     return typer.main.get_group(parent).commands[entry.name]

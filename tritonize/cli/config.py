@@ -22,7 +22,9 @@ def config(
         ),
     ],
     *,
-    name: Annotated[str | None, typer.Option("--name", help="The model's name. (the file's, or its directory's)")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="The model's name. (the file's, or its directory's)")
+    ] = None,
     max_batch_size: Annotated[
         int | None, typer.Option("--max-batch-size", min=0, metavar="N", help="The largest batch. (what Triton completes)")
     ] = None,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -80,4 +79,4 @@ def _outcomes(done: Sequence[Pushed]) -> Iterator[str]:
         versions = f"version{'s' if len(each.versions) > 1 else ''} {', '.join(map(str, each.versions))}"
         yield f"{each.model} {versions}: {each.outcome}"
         for note in each.notes:
-            yield from wrap(f"  {note}", WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+            yield from wrapped(f"  {note}")

@@ -13,6 +13,7 @@ from tritonize.core import error_location, wrapping
 from tritonize.core.artifacts import Report, TensorCheck, from_json
 from tritonize.core.conclusion import conclude, counted, failed_stages
 from tritonize.core.error_location import Location
+from tritonize.core.results import PASSED
 from tritonize.core.stages import StageName
 from tritonize.core.wrapping import wrapped
 from tritonize.report import canary_text, replica_table
@@ -94,7 +95,7 @@ def lines(report: Report) -> Iterator[str]:
         yield ""
         for plan in plans:
             yield from plan_lines(plan)
-    if report.verdict not in ("passed", "passed here"):
+    if report.verdict not in PASSED:
         yield from _notes(report, conclusion.sentence)
 
 
@@ -109,7 +110,7 @@ def _notes(report: Report, sentence: str) -> Iterator[str]:
 def more(report: Report) -> str:
     """What `--verbose` adds; empty for nothing."""
     hidden = ["SNR", "the noise-floor ratio (k)"] if report.gates or report.rows else []
-    if report.verdict in ("passed", "passed here") and report.notes:
+    if report.verdict in PASSED and report.notes:
         hidden.append(counted(len(report.notes), "note"))
     listed = " and ".join(", ".join(hidden).rsplit(", ", 1))
     return f"--verbose adds {listed}." if hidden else ""

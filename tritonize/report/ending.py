@@ -11,6 +11,7 @@ from pathlib import Path
 from tritonize.core.artifacts import Report
 from tritonize.core.conclusion import conclude
 from tritonize.core.messages import verdict as wording
+from tritonize.core.results import PASSED, in_words
 
 _NEXT = "Next: "
 
@@ -53,7 +54,7 @@ def ending(report: Report, command: Sequence[str], *, page: Path | None, verbose
     up_to_date = bool(report.details.get("up_to_date"))
     page = None if page is None else _short(page)
     return Ending(
-        verdict="UP TO DATE" if up_to_date else report.verdict.upper(),
+        verdict="UP TO DATE" if up_to_date else in_words(report.verdict).upper(),
         subject=f"{report.model}{version}",
         reason="" if up_to_date else conclude(report).sentence,
         next_step=_next_step(report, command, hint="" if page or verbose else wording.NEXT_VERBOSE.text()),
@@ -71,7 +72,7 @@ def _short(path: Path) -> Path:
 
 
 def _next_step(report: Report, command: Sequence[str], *, hint: str) -> str:
-    if report.verdict in ("passed", "passed here"):
+    if report.verdict in PASSED:
         return _after_success(report, command)
     if found := conclude(report).next_step:
         return found
@@ -79,6 +80,8 @@ def _next_step(report: Report, command: Sequence[str], *, hint: str) -> str:
 
 
 def _after_success(report: Report, command: Sequence[str]) -> str:
+    if report.verdict == "passed quick" and "--quick" in command:  # the full proof
+        return shlex.join(["tritonize", *(word for word in command if word not in ("--quick", "--json"))])
     if report.published and report.location is not None and report.command == "run":
         return shlex.join(["tritonize", "serve", str(_short(report.location.parent.parent))])
     if report.command == "build" and len(command) > 1 and command[0] == "build":

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from tritonize.core import printable
 from tritonize.core.artifacts import Report
 from tritonize.core.conclusion import conclude
+from tritonize.core.results import in_words
 from tritonize.core.wrapping import cut
 
 
@@ -14,7 +15,10 @@ def overview(reports: Sequence[Report]) -> str:
     """One line for each model, at the end of several reports: verdict, model and version, and the first reason."""
     names = [f"{each.model}{f' version {each.version}' if each.version is not None else ''}" for each in reports]
     width = max(map(len, names))
+    verdicts = [in_words(each.verdict).upper() for each in reports]
+    longest = max(map(len, verdicts))
     lines = [
-        f"{each.verdict.upper():<12}{name:<{width}}  {conclude(each).sentence}" for each, name in zip(reports, names, strict=True)
+        f"{verdict:<{longest}}  {name:<{width}}  {conclude(each).sentence}"
+        for verdict, name, each in zip(verdicts, names, reports, strict=True)
     ]
     return "".join(f"{cut(printable.line(line))}\n" for line in lines)
