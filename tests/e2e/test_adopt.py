@@ -92,7 +92,7 @@ def test_a_repository_made_by_hand(tmp_path: Path) -> None:
     again = adopted("plain", "bare", "named", "post", code=0)
     assert [each["outcome"] for each in again.values()] == ["up to date", "up to date", "up to date", "other backend"]
 
-    verified = invoke("verify", "models", "-m", "plain", "-m", "bare", "-m", "named")
+    verified = invoke("verify", "models", "-m", "plain", "-m", "bare", "-m", "named", "--verbose")
     assert verified.returncode == 0, verified.stderr
     assert "unreferenced" in verified.stdout
     made = "from the model file: backend onnxruntime, max_batch_size 4, input x TYPE_FP32 [16], output y TYPE_FP32 [10], dynamic"

@@ -24,6 +24,8 @@ from tritonize.core.errors import (
 )
 from tritonize.core.messages import files, repository
 
+SUMMARIZED = ("run", "build", "verify", "lint", "check", "bench", "adopt")
+"""Commands whose result is added to the page of a GitHub Actions run."""
 EXIT_PIPE = 141
 """128 + SIGPIPE: the exit code that a shell reports for a program that this signal ended."""
 
@@ -125,8 +127,13 @@ def _fail(error: TritonizeError) -> NoReturn:
         error.next_step = corrected.command(error.meant, sys.argv[1:]) or error.next_step
     if "--json" in sys.argv:
         _print_json(error)
-    from tritonize.cli import terminal
+    from tritonize.cli import step_summary, terminal
 
+    command = next((word for word in global_options.split(sys.argv[1:]).command if not word.startswith("-")), "")
+    if command in SUMMARIZED:
+        from tritonize.report import github_summary
+
+        step_summary.append(lambda: github_summary.of_error(command, error))
     with wrapping.at(terminal.width(err=True)):
         lines = [part for line in printable.text(f"Error: {error}").splitlines() for part in _wrapped(line)]
     terminal.say("Error:", err=True, nl=False, style=terminal.Style.BAD)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any  # Any: the JSON document
 
 import typer
 
+from tritonize.cli import step_summary
 from tritonize.cli.display import display
 from tritonize.cli.limits import RUN_S, Deadline, limited
 from tritonize.cli.terminal import say
@@ -60,6 +61,7 @@ def adopt(
             on_progress=terminal.on_progress,
         )
         found = adopt_workflow.adopt(request)
+    step_summary.append(lambda: _summary(repository, found))
     if json:
         from json import dumps
 
@@ -119,6 +121,13 @@ def _print(repository: Path, found: Sequence[Adoption]) -> None:
     for each in found:
         for line in _lines(repository, each):
             say("\n".join(wrapped(line, rest="    ")))
+
+
+def _summary(repository: Path, found: Sequence[Adoption]) -> str:
+    from tritonize.report import github_summary
+
+    lines = [" ".join(line.strip() for line in _lines(repository, each)) for each in found]
+    return github_summary.of_lines(f"tritonize adopt {repository}", lines)
 
 
 def _lines(repository: Path, each: Adoption) -> Iterator[str]:

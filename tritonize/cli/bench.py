@@ -124,8 +124,10 @@ def _write_page(report: BenchReport, path: Path) -> None:
 
 
 def _print(report: BenchReport, *, as_json: bool) -> None:
-    from tritonize.report import bench_text
+    from tritonize.cli import step_summary
+    from tritonize.report import bench_text, github_summary
 
+    step_summary.append(lambda: github_summary.of_bench(report))
     if as_json:
         from json import dumps
 

@@ -97,11 +97,6 @@ FIRST: Final = ("tritonize run examples/first/first.yaml", "tritonize verify mod
 """The examples of the program's help."""
 
 
-def heading(text: str) -> str:
-    """The heading of a section of a help, which stands out on a terminal."""
-    return typer.style(text, bold=True, fg=typer.colors.GREEN) if terminal.coloured() else text
-
-
 class Commands(TyperGroup):
     """The group of all commands; lists them in sections without importing them."""
 
@@ -117,9 +112,9 @@ class Commands(TyperGroup):
         """Write one list per section."""
         width = max(len(entry.name) for entry in ENTRIES)
         for section, entries in itertools.groupby(ENTRIES, lambda entry: entry.section):
-            with formatter.section(heading(section)):
+            with formatter.section(terminal.heading(section)):
                 formatter.write_dl([(entry.name.ljust(width), entry.summary) for entry in entries])
-        with formatter.section(heading("Examples")):
+        with formatter.section(terminal.heading("Examples")):
             for example in FIRST:
                 formatter.write(f"  {example}\n")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritonize import repository
-from tritonize.cli import global_options, terminal
+from tritonize.cli import global_options, step_summary, terminal
 from tritonize.cli.terminal import Style, say
 from tritonize.core import printable
 from tritonize.core.wrapping import wrapped
@@ -23,15 +23,23 @@ _STYLES = {"PASSED": Style.GOOD, "PASSED HERE": Style.GOOD, "UP TO DATE": Style.
 
 
 def print_reports(reports: Sequence[Report], *, as_json: bool) -> None:
-    """Print reports on stdout, as text or as one JSON document."""
+    """Print reports on stdout, as text or as one JSON document, and write the summary of a GitHub Actions run."""
+    command, verbose = global_options.split(sys.argv[1:]).command, terminal.verbosity() == "verbose"
+    ends = [ending.ending(each, command, page=_page(each), verbose=verbose) for each in reports]
+    step_summary.append(lambda: "\n".join(map(_summary, reports, ends)))
     if as_json:
         say(json.dumps({"reports": [text.as_json(each) for each in reports]}, indent=2, ensure_ascii=False))
         return
-    command = global_options.split(sys.argv[1:]).command
-    for each in reports:
-        _print(each, ending.ending(each, command, page=_page(each), verbose=terminal.verbosity() == "verbose"))
+    for each, end in zip(reports, ends, strict=True):
+        _print(each, end)
     if len(reports) > 1 and terminal.verbosity() != "quiet":
         say(f"\n{overview.overview(reports)}", nl=False)
+
+
+def _summary(report: Report, end: Ending) -> str:
+    from tritonize.report import github_summary
+
+    return github_summary.of_report(report, end)
 
 
 def _page(report: Report) -> Path | None:

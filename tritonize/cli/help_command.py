@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from typer.core import TyperCommand, TyperGroup
 
-from tritonize.cli.commands import heading
 from tritonize.cli.examples import EXAMPLES
+from tritonize.cli.terminal import heading
 
 if TYPE_CHECKING:
     from typer._click import Context, HelpFormatter

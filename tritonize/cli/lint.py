@@ -110,8 +110,13 @@ def _print(found: Sequence[Diagnostic], form: Format, *, repository: Path, count
     from importlib import metadata
     from json import dumps
 
+    from tritonize.cli import step_summary
     from tritonize.lint import formats
+    from tritonize.report import github_summary
 
+    errors = any(each.rule.severity == "error" for each in found)
+    title = f"{'FAILED' if errors else 'PASSED'} tritonize lint: {formats.summary(found, count)}"
+    step_summary.append(lambda: github_summary.of_lines(title, [" ".join(formats.text(each)) for each in found]))
     if form is Format.JSON:
         say(dumps(formats.document(found, models=count, verdicts=verdicts), indent=2, ensure_ascii=False))
     elif form is Format.SARIF:

@@ -86,6 +86,11 @@ def say(text: str = "", *, err: bool = False, nl: bool = True, style: Style | No
     typer.echo(shown, err=err, nl=nl, color=colours)
 
 
+def heading(text: str) -> str:
+    """The heading of a section of a help, which stands out on a terminal."""
+    return typer.style(text, bold=True, fg=typer.colors.GREEN) if coloured() else text
+
+
 def say_lines(lines: Iterable[str]) -> None:
     """Print lines with all control characters escaped, line ends included."""
     typer.echo("\n".join(map(printable.line, lines)))

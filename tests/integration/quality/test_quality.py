@@ -27,7 +27,7 @@ from tritonize.quality.tracker import ErrorTracker
 from tritonize.reference import computation, edge_case_rounding, runner
 from tritonize.source import identification, samples
 from tritonize.spec import schema
-from tritonize.triton import served_comparison, server_description
+from tritonize.triton import sample_requests, server_description
 
 
 def expected_output(golden: GoldenSet, indices: tuple[int, ...]) -> np.ndarray:
@@ -640,10 +640,10 @@ def test_instance_groups_on_a_gpu_may_return_different_bits():
     """Each has its own kernels, and Triton picks an instance; on a shared server, requests of others may join the batch."""
     own = SimpleNamespace(server=SimpleNamespace(log=Path("log")))
     groups = [{"kind": "KIND_GPU"}, {"kind": "KIND_GPU"}]
-    assert served_comparison._may_differ(own, {"instance_group": groups})
-    assert not served_comparison._may_differ(own, {"instance_group": groups[:1]})
-    assert not served_comparison._may_differ(own, {"instance_group": [{"kind": "KIND_CPU"}, {"kind": "KIND_CPU"}]})
-    assert served_comparison._may_differ(SimpleNamespace(server=SimpleNamespace(log=None)), {})
+    assert sample_requests._may_differ(own, {"instance_group": groups})
+    assert not sample_requests._may_differ(own, {"instance_group": groups[:1]})
+    assert not sample_requests._may_differ(own, {"instance_group": [{"kind": "KIND_CPU"}, {"kind": "KIND_CPU"}]})
+    assert sample_requests._may_differ(SimpleNamespace(server=SimpleNamespace(log=None)), {})
 
 
 def test_a_failed_measurement_of_rounding_is_reported_and_changes_no_verdict(monkeypatch):
