@@ -29,6 +29,7 @@ EXAMPLES: Final = {
         "tritonize check model_repository/first/1/model.onnx other.onnx",
         "tritonize check a.pt b.onnx --input x:fp32:1x3x224x224 --samples 8",
     ),
+    "tolerance": ("tritonize tolerance first", "tritonize tolerance examples/first/first.yaml"),
     "locate": ("tritonize locate examples/first/first.yaml",),
     "diff": ("tritonize diff first 1 2", "tritonize diff model_repository first 1 2 --json"),
     "inspect": ("tritonize inspect model_repository/first/1/model.onnx", "tritonize inspect examples/heart/heart.pt"),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Mapping
 
 from tritonize.core import suggestions
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import lint as messages
+from tritonize.core.wrapping import wrapped
 from tritonize.lint import (
     backends,
     configuration,
@@ -65,7 +65,6 @@ SUBJECTS = {
 }
 """The first digit of an id, and what the rules are about."""
 
-_WIDTH = 80
 _TRITON: Mapping[Verdict, str] = {
     "refuses": "refuses the model",
     "completes": "completes the configuration; with `--disable-auto-complete-config` it refuses the model",
@@ -120,7 +119,7 @@ def explanation(rule: Rule) -> str:
     example = False
     for line in page(rule).splitlines():
         fence = line == "```"
-        lines += [line] if example or fence or not line else textwrap.wrap(line, _WIDTH, break_on_hyphens=False)
+        lines += [line] if example or fence or not line else wrapped(line, rest="")
         example = example != fence
     return "\n".join(lines) + "\n"
 

@@ -6,7 +6,6 @@ Source: SARIF 2.1.0 (OASIS).
 from __future__ import annotations
 
 import os
-import textwrap
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -15,11 +14,11 @@ from urllib.parse import quote
 
 from tritonize.core import github_commands
 from tritonize.core.github_commands import Level
+from tritonize.core.wrapping import wrapped
 from tritonize.lint import catalogue
 from tritonize.lint.oracle import Verdict
 from tritonize.lint.rule import SEVERITIES, Diagnostic
 
-_WIDTH = 80
 Data = dict[str, object]
 """A JSON object."""
 _LEVELS = {"error": "error", "warning": "warning", "info": "note"}
@@ -27,7 +26,7 @@ _COMMANDS: dict[str, Level] = {"error": "error", "warning": "warning", "info": "
 
 
 def text(diagnostic: Diagnostic) -> Iterator[str]:
-    """One diagnostic as lines of at most 80 columns, but for long names."""
+    """One diagnostic as lines of the terminal's width, but for long names."""
     rule = diagnostic.rule
     place = diagnostic.path + "".join(f":{each}" for each in (diagnostic.line, diagnostic.column) if each is not None)
     yield f"{place}: {rule.severity} {rule.id} {rule.name}"
@@ -39,8 +38,7 @@ def text(diagnostic: Diagnostic) -> Iterator[str]:
 
 
 def _wrapped(line: str, indent: str) -> list[str]:
-    options = {"break_long_words": False, "break_on_hyphens": False}
-    return textwrap.wrap(line, _WIDTH, initial_indent=indent, subsequent_indent=f"{indent}  ", **options)  # type: ignore[arg-type]
+    return wrapped(line, first=indent, rest=f"{indent}  ")
 
 
 def counted(diagnostics: Sequence[Diagnostic]) -> dict[str, int]:

@@ -16,7 +16,7 @@ from tritonize.core.error_location import Location
 from tritonize.core.results import PASSED
 from tritonize.core.stages import StageName
 from tritonize.core.wrapping import wrapped
-from tritonize.report import canary_text, replica_table
+from tritonize.report import canary_text, replica_table, tolerance_text
 from tritonize.report.text import plan_lines
 from tritonize.report.text_parts import MARK, differences, findings, gates_that_failed, largest_error
 
@@ -84,7 +84,7 @@ def lines(report: Report) -> Iterator[str]:
         yield from wrapped(f"{MARK['not run']} {name}: not run{f': {note}' if note else ''}")
     yield from replica_table.lines(report.details.get("replicas", ()))
     yield from canary_text.lines(report.details.get("baseline"))
-    yield from differences(report.checks, most=_MOST_DIFFERENCES)
+    yield from (*differences(report.checks, most=_MOST_DIFFERENCES), *tolerance_text.after_failure(report.tolerances))
     yield from gates_that_failed(report.gates)
     yield from findings(report.findings)
     if "location" in report.details:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Sequence
 
 from tritonize.core.artifacts import to_json
 from tritonize.core.messages import tolerance as wording
 from tritonize.core.tolerance_advice import Concern, ToleranceAdvice
+from tritonize.core.wrapping import wrapped
 
-WIDTH = 80
 LISTED = 8
 """Largest number of outputs in the text; the JSON has all of them."""
 _METRICS = {
@@ -123,4 +122,4 @@ def warning(advice: ToleranceAdvice, concern: Concern) -> str:
 
 
 def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH, subsequent_indent="      ", break_long_words=False, break_on_hyphens=False)
+    return wrapped(text, rest="      ")

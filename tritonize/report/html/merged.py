@@ -10,7 +10,8 @@ from tritonize.core.artifacts import Report, TensorCheck
 from tritonize.core.conclusion import failed_stages
 from tritonize.core.stages import StageName
 from tritonize.report.html.svg import Limit
-from tritonize.report.text import incomparable, largest_k
+from tritonize.report.text import largest_k
+from tritonize.report.text_parts import incomparable
 
 
 @dataclass(frozen=True, kw_only=True)
