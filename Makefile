@@ -14,7 +14,7 @@ COVERED ?= tests/unit
 CORPUS := build/corpus
 DOCS := build/docs
 
-.PHONY: help install demo demo-imagenet test test-slow test-gpu sanitize coverage check bench soak faultbench corpus schema modules lint-pages reference docs format wheel-aarch64 clean
+.PHONY: help install demo demo-imagenet test test-slow test-gpu sanitize coverage check bench soak faultbench corpus schema pictures modules lint-pages reference docs format wheel-aarch64 clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -90,6 +90,9 @@ $(DOCS)/.installed: pyproject.toml constraints.txt
 
 docs: $(DOCS)/.installed  ## Build the documentation site in build/docs/site; fails on a broken link
 	$(DOCS)/venv/bin/python scripts/site.py
+
+pictures: $(INSTALLED) examples/heart/heart.pt examples/heart/samples/volume_0.npz  ## Make the pictures of a report in docs/pictures; needs Chromium
+	$(BIN)/python -m tests.support.pictures
 
 schema: $(INSTALLED)  ## Write docs/spec.schema.json
 	$(BIN)/python -c "import json; from tritonize.spec import Spec; print(json.dumps(Spec.model_json_schema(by_alias=True), indent=2))" > docs/spec.schema.json
