@@ -52,7 +52,7 @@ ENTRIES: Final = tuple(
         (_EXPLAIN, "view", "view:view", "Open a model's graph in Netron."),
         (_REPOSITORY, "list", "list_versions:list_versions", "List models and versions, with their verdicts."),
         (_REPOSITORY, "show", "show:show", "Print what the manifest of a version says."),
-        (_REPOSITORY, "report", "report:report", "Open the report of a version in the browser."),
+        (_REPOSITORY, "report", "report:report", "Open the reports of a repository, or of one version."),
         (_REPOSITORY, "lint", "lint:lint", "Check a repository by Triton's rules, without a server."),
         (_REPOSITORY, "promote", "promote:promote", "Serve one version, with its configuration."),
         (_REPOSITORY, "rollback", "promote:rollback", "Serve an earlier version again, with its configuration."),

@@ -14,41 +14,108 @@ PAGE, PLAIN = "report.html", "report.json"
 
 
 def report(
-    repository: Annotated[
+    place: Annotated[
         Path,
         typer.Argument(
-            parser=local, metavar="REPOSITORY", help="The model repository, or a version's directory, also a staged one."
+            parser=local,
+            metavar="PLACE",
+            help="A model repository; a version's directory, also a staged one; or a report.html or report.json.",
         ),
     ] = Path("model_repository"),
-    models: Annotated[list[str] | None, typer.Option("--model", "-m", metavar="NAME", help="Only these models.")] = None,
-    version: Annotated[int | None, typer.Option(metavar="N", help="The version; default: the newest.")] = None,
+    models: Annotated[list[str] | None, typer.Option("--model", "-m", metavar="NAME", help="The reports of these models.")] = None,
+    version: Annotated[int | None, typer.Option(metavar="N", help="The report of this version; default: the newest.")] = None,
     *,
-    no_open: Annotated[bool, typer.Option("--no-open", help="Only print the paths of the reports.")] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", parser=local, metavar="FILE", help="Where to write the page over a repository; default: the cache."
+        ),
+    ] = None,
+    no_open: Annotated[bool, typer.Option("--no-open", help="Only print the path of the page, without opening a browser.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the reports as one JSON document on stdout.")] = False,
 ) -> None:
-    """Open the report of a version in the browser: one HTML file that needs no network."""
-    from tritonize import repository as repositories
-    from tritonize.cli import published
-    from tritonize.core import errors
+    """Open a page over all models and versions of a repository, or the report of one version, in the browser.
+
+    The page over a repository has verdict, error and latency of the newest version of each model, their trend over the versions,
+    and links to the reports. Nothing is written into the repository. Every page is one HTML file that needs no network.
+    """
+    from tritonize.core.errors import UsageError
     from tritonize.core.messages import usage
 
-    if (repository / repositories.EVIDENCE).is_dir():  # a version's directory
-        directories = [repository]
-    else:
-        directories = list(published.directories(repository, models or (), version).values())
-    pages = [repositories.evidence_of(each) / (PLAIN if json else PAGE) for each in directories]
-    for page in pages:
-        if not page.is_file():
-            raise errors.RepositoryError.of(usage.NO_REPORT, where=str(page))
+    single = _single(place)
+    over_all = single is None and not models and version is None and not json
+    if output is not None and not over_all:
+        raise UsageError.of(usage.OUTPUT_WITHOUT_INDEX, found=str(output))
+    pages = [_index(place, output)] if over_all else _reports(place, single, models or [], version=version, plain=json)
     if json:
         _print(pages)
         return
     for page in pages:
         say(str(page))
-        if not no_open and published.has_display():
-            import webbrowser
+        _open(page, no_open=no_open)
 
-            webbrowser.open(page.resolve().as_uri())
+
+def _open(page: Path, *, no_open: bool) -> None:
+    from tritonize.cli import published
+
+    if not no_open and published.has_display():
+        import webbrowser
+
+        webbrowser.open(page.resolve().as_uri())
+
+
+def _single(place: Path) -> Path | None:
+    """The folder with the evidence that a place names: a report in it, the folder, or its version; `None` if it names none."""
+    from tritonize import repository as repositories
+    from tritonize.core.errors import UsageError
+    from tritonize.core.messages import usage
+
+    if place.name in (PAGE, PLAIN) and place.is_file():
+        return place.parent
+    if place.is_file():
+        raise UsageError.of(usage.NO_REPORT_FILE, where=str(place))
+    if (place / repositories.EVIDENCE).is_dir():
+        return place / repositories.EVIDENCE
+    return place if (place / PLAIN).is_file() and (place / repositories.MANIFEST).is_file() else None
+
+
+def _reports(place: Path, single: Path | None, models: list[str], *, version: int | None, plain: bool) -> list[Path]:
+    """The files of the reports."""
+    from tritonize import repository as repositories
+    from tritonize.cli import published
+    from tritonize.core.errors import RepositoryError
+    from tritonize.core.messages import usage
+
+    if single is not None:
+        folders = [single]
+    else:
+        folders = [repositories.evidence_of(each) for each in published.directories(place, models, version).values()]
+    pages = [folder / (PLAIN if plain else PAGE) for folder in folders]
+    for page in pages:
+        if not page.is_file():
+            raise RepositoryError.of(usage.NO_REPORT, where=str(page))
+    return pages
+
+
+def _index(repository: Path, output: Path | None) -> Path:
+    """Write the page over a repository, and return its path."""
+    import hashlib
+    import os
+
+    from tritonize.core import cache
+    from tritonize.core.errors import storage_errors
+    from tritonize.report.html import index_page
+    from tritonize.workflows import history
+
+    key = hashlib.sha256(os.fsencode(repository.resolve())).hexdigest()[:16]
+    page = output or cache.directory() / "reports" / f"{key}.html"
+    text = index_page.render(str(repository), history.of(repository, start=page.parent))
+    with storage_errors(page):
+        page.parent.mkdir(parents=True, exist_ok=True)
+        part = page.with_name(f".{page.name}.{os.getpid()}")
+        part.write_text(text, encoding="utf-8")
+        part.replace(page)
+    return page
 
 
 def _print(files: list[Path]) -> None:

@@ -25,6 +25,7 @@ from tritonize.core.error_location import FAR
 from tritonize.core.figures import BINS, LOWEST, PER_DECADE, Figures, Pane
 from tritonize.core.results import Gate
 from tritonize.core.stages import StageName
+from tritonize.core.tolerance_advice import ToleranceAdvice
 from tritonize.quality import slices as slice_choice
 from tritonize.quality.figure_collector import FigureCollector
 from tritonize.quality.tracker import ErrorTracker
@@ -316,6 +317,17 @@ def test_a_stage_with_a_finding_is_failed_although_its_outputs_passed(volume):
     assert "ONNX Runtime; Triton: HTTP, gRPC mask ✓ passed" in page
 
 
+def test_what_differs_has_the_tolerance_that_it_needs(wrong):
+    report, figures = wrong
+    needed = ToleranceAdvice(
+        output="scores", passed=False, stage=StageName.HTTP, rtol=1e-4, atol=9e-4, least_atol=0.0123, least_rtol=None, rms=1.0
+    )
+    page = Parsed(html.render(replace(report, tolerances=(needed, replace(needed, output="right", passed=True))), figures)).text
+    assert "scores Triton, HTTP passes with atol 0.013 (rtol kept) that atol is 1.2 % of the output's RMS (1)" in page
+    assert page.count("rtol kept") == 1
+    assert page.index("What differs") < page.index("The smallest tolerance that would pass") < page.index("Stage by stage Error")
+
+
 def test_k_is_explained_where_it_stands(volume):
     report, figures = volume
     assert "noise-floor ratio" not in html.render(report, figures)
@@ -588,7 +600,7 @@ def test_the_evidence_has_the_page_and_its_numbers(version):
 
 
 def test_report_prints_the_path_of_the_page(version):
-    done = invoke("report", str(version.parents[1]), "--no-open")
+    done = invoke("report", str(version.parents[1]), "--model", "network", "--no-open")
     assert done.stdout.strip() == str(version / "evidence" / "report.html")
     assert invoke("report", str(version), "--no-open").stdout == done.stdout
     plain = json.loads(invoke("report", str(version.parents[1]), "--json", "--model", "network").stdout)
@@ -600,7 +612,7 @@ def test_report_fails_for_a_missing_model_version_or_page(version):
     assert invoke("report", repository_, "--model", "other").returncode == 2
     assert invoke("report", repository_, "--version", "9").returncode == 2
     (version / "evidence" / "report.html").unlink()
-    done = invoke("report", repository_, "--no-open")
+    done = invoke("report", repository_, "--version", "3", "--no-open")
     assert (done.returncode, "The version has no report." in done.stderr) == (6, True)
 
 

@@ -86,6 +86,16 @@ NO_REPORT = Message(
     cause="an older tritonize published it, or another tool",
     next_step="publish it again with `tritonize run`, or check its files with `tritonize verify`",
 )
+NO_REPORT_FILE = Message(
+    code="report-not-a-page",
+    what="The file is no report of tritonize.",
+    next_step="give a report.html or report.json, a version's directory, or a model repository",
+)
+OUTPUT_WITHOUT_INDEX = Message(
+    code="report-output-without-index",
+    what="--output is for the page over a repository, and one report already is a file.",
+    next_step="leave out --output, or leave out --model, --version and --json",
+)
 GOLDEN_WITH_REPOSITORY = Message(
     code="golden-with-repository",
     what="--golden verifies a running server and cannot be combined with a repository.",

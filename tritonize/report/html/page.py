@@ -17,7 +17,7 @@ from tritonize.core.figures import Figures
 from tritonize.core.results import in_words
 from tritonize.core.stages import action
 from tritonize.report.html import figures as html_figures
-from tritonize.report.html import head, latency_chart, slice_panes, tables
+from tritonize.report.html import head, latency_chart, short_tables, slice_panes, tables
 from tritonize.report.html.figures import Figure
 from tritonize.report.html.head import Head
 from tritonize.report.html.tables import Table
@@ -98,15 +98,20 @@ def _page(report: Report, figures: Figures, budget: int, *, rows: int) -> str:
 
 def filled(top: Head, sections: Sequence[Section]) -> str:
     """The template with a head and sections; every text is escaped."""
-    environment = jinja2.Environment(
+    return environment().get_template(TEMPLATE).render(head=top, word=in_words(top.verdict).capitalize(), sections=sections)
+
+
+def environment() -> jinja2.Environment:
+    """The environment of the pages' templates, which escapes every text."""
+    made = jinja2.Environment(
         loader=jinja2.FileSystemLoader([str(resources.templates())]),
         undefined=jinja2.StrictUndefined,
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"prose": _prose, "width": _width}
-    return environment.get_template(TEMPLATE).render(head=top, word=in_words(top.verdict).capitalize(), sections=sections)
+    made.filters |= {"prose": _prose, "width": _width}
+    return made
 
 
 def _prose(text: str) -> Markup:
@@ -176,7 +181,10 @@ def _fold(title: str, *candidates: Table) -> Iterator[Fold]:
 
 
 def _differences(report: Report, rows: int) -> Iterator[Section]:
-    shown = _filled(tables.of_findings(report, min(rows, _SHOWN)), tables.of_differences(report.checks, min(rows, _SHOWN)))
+    few = min(rows, _SHOWN)
+    shown = _filled(
+        tables.of_findings(report, few), short_tables.of_differences(report.checks, few), short_tables.of_tolerances(report, few)
+    )
     if shown:
         every = _filled(tables.of_findings(report, rows), tables.of_failures(report.checks, rows))
         longer = tuple(
@@ -187,7 +195,7 @@ def _differences(report: Report, rows: int) -> Iterator[Section]:
 
 
 def _stages(report: Report, rows: int) -> Section:
-    compared = tables.of_stages_compared(report, min(rows, 3 * _SHOWN))
+    compared = short_tables.of_stages(report, min(rows, 3 * _SHOWN))
     folds = (
         *_fold("All metrics of every stage", tables.of_errors(report, rows)),
         *_fold(

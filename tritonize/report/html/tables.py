@@ -10,11 +10,10 @@ from tritonize.core.artifacts import Check, Report, TensorCheck
 from tritonize.core.conclusion import reference_name
 from tritonize.core.results import DRAWN, Gate, StageRow
 from tritonize.core.stages import StageName, action
-from tritonize.report.html import merged
 from tritonize.report.text import largest_k
 
 _EMPTY = "–"
-_VERDICTS = {"passed": "✓ passed", "failed": "✗ failed", "not run": "– not run"}
+VERDICTS = {"passed": "✓ passed", "failed": "✗ failed", "not run": "– not run"}
 _LARGE = 10**7
 """An integer of at least this size is written with three significant digits."""
 _MAX_CELL = 2000
@@ -40,7 +39,7 @@ def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[object]], *
     """A table of at most `limit` rows. If there are more, rows that failed come first; `verdict` is the index of that column."""
     cells = [tuple(_cell(value) for value in row) for row in rows]
     if verdict is not None and len(cells) > limit:
-        cells.sort(key=lambda row: row[verdict] != _VERDICTS["failed"])
+        cells.sort(key=lambda row: row[verdict] != VERDICTS["failed"])
     return Table(caption=caption, head=tuple(head), rows=tuple(cells[:limit]), left_out=max(0, len(cells) - limit))
 
 
@@ -100,7 +99,7 @@ def _error_row(report: Report, row: StageRow) -> tuple[object, ...]:
     return (
         "PyTorch" if row.stage is StageName.PYTORCH else row.stage.heading,
         row.output,
-        _VERDICTS.get(worst or "", _EMPTY),
+        VERDICTS.get(worst or "", _EMPTY),
         largest_k(report.gates, row.stage, row.output),
         metrics.max_abs,
         metrics.mean_abs,
@@ -135,7 +134,7 @@ def of_answers(report: Report, limit: int) -> Table:
 def _answer_row(stage: StageName, size: int, name: str, *, tensors: Sequence[TensorCheck]) -> tuple[object, ...]:
     bad = sum(not tensor.passed for tensor in tensors)
     batch = {_MIXED: "mixed", 0: "none"}.get(size, str(size))
-    verdict = _VERDICTS["failed" if bad else "passed"]
+    verdict = VERDICTS["failed" if bad else "passed"]
     largest, mean = (
         max((value for tensor in tensors if (value := getattr(tensor, field)) is not None), default=None)
         for field in ("max_abs", "mean_abs")
@@ -143,48 +142,7 @@ def _answer_row(stage: StageName, size: int, name: str, *, tensors: Sequence[Ten
     return stage.heading, batch, name, verdict, len(tensors), bad, largest, mean, tensors[0].rtol, tensors[0].atol
 
 
-def of_stages_compared(report: Report, limit: int) -> Table:
-    """The stage table in short: one row for the stages at which an output has the same error."""
-    columns: dict[str, list[object]] = {name: [] for name in ("Stages", "Output", "Verdict", "Largest error", "Tolerance")}
-    columns |= {name: [] for name in ("Compared", "Outside", "k", "SNR dB")}
-    for group in merged.alike(merged.of(report)):
-        first, tensors = group[0], [tensor for row in group for tensor in row.tensors]
-        noise = sorted({row.snr for row in group if row.snr and row.snr != "equal"}, key=float)
-        values = (
-            merged.stages(row.stage for row in group),
-            first.output,
-            _VERDICTS["passed" if first.passed else "failed"],
-            "not comparable" if first.largest == math.inf else first.largest,
-            f"rtol {tensors[0].rtol:g}, atol {tensors[0].atol:g}",
-            len(tensors),
-            sum(row.outside for row in group),
-            max((row.k for row in group if row.k is not None), default=None),
-            noise[0] if noise else "equal" if any(row.snr for row in group) else "",
-        )
-        for name, value in zip(columns, values, strict=True):
-            columns[name].append(value)
-    known = {name: values for name, values in columns.items() if any(value not in (None, "") for value in values)}
-    rows = zip(*known.values(), strict=True)
-    caption = f"Error against {reference_name(report)}; stages with the same error share a row"
-    return table(caption, tuple(known), rows, limit=limit, verdict=2)
-
-
-def of_differences(checks: Sequence[Check], limit: int) -> Table:
-    """The outputs that differ; equal differences share a row."""
-    groups: dict[tuple[str, str, str], list[Check]] = {}
-    for check in checks:
-        for tensor in check.tensors:
-            if not tensor.passed:
-                groups.setdefault((tensor.name, tensor.reason or "", _worst(tensor)), []).append(check)
-    rows = (
-        (name, reason, worst, merged.stages(check.stage for check in found), len(found))
-        for (name, reason, worst), found in groups.items()
-    )
-    head = ("Output", "Reason", "Worst element", "Stages", "Comparisons")
-    return table("Outputs outside the tolerance", head, rows, limit=limit)
-
-
-def _worst(tensor: TensorCheck) -> str:
+def worst_element(tensor: TensorCheck) -> str:
     """The element that is furthest outside the tolerance."""
     if not tensor.worst:
         return ""
@@ -199,7 +157,7 @@ def of_failures(checks: Sequence[Check], limit: int) -> Table:
         for tensor in check.tensors:
             if not tensor.passed:
                 samples = ", ".join(map(str, check.samples))
-                rows.append((tensor.name, check.stage.heading, check.batch_size, samples, tensor.reason, _worst(tensor)))
+                rows.append((tensor.name, check.stage.heading, check.batch_size, samples, tensor.reason, worst_element(tensor)))
     return table(
         "Every comparison outside the tolerance",
         ("Output", "Stage", "Batch", "Samples", "Reason", "Worst element"),
@@ -215,7 +173,7 @@ def of_gates(gates: Sequence[Gate], limit: int) -> Table:
         "Rules of the outputs",
         head,
         (
-            (g.gate, _VERDICTS[g.verdict], g.stage.heading, g.output, _group(g.group), g.value, g.limit, g.sample, g.note)
+            (g.gate, VERDICTS[g.verdict], g.stage.heading, g.output, _group(g.group), g.value, g.limit, g.sample, g.note)
             for g in gates
         ),
         limit=limit,
@@ -246,7 +204,7 @@ def of_stages(report: Report, limit: int) -> Table:
     rows = (
         (
             action(s.name),
-            _VERDICTS[s.verdict],
+            VERDICTS[s.verdict],
             f"{s.seconds:.2f}",
             f"{s.library_seconds:.2f}",
             s.peak_memory // 2**20 or None,
