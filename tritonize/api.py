@@ -18,7 +18,7 @@ from tritonize.core.local_paths import local
 from tritonize.core.messages import usage
 from tritonize.core.server_choice import ServerChoice, chosen
 from tritonize.source import in_process, input_inference
-from tritonize.spec import loader
+from tritonize.spec import key_places, loader, sentences
 from tritonize.spec.schema import DEFAULT_MAX_BATCH_SIZE, Input, Model, Spec, Tolerance
 from tritonize.triton import config_section, weight
 from tritonize.triton.weight import ProfileName
@@ -198,7 +198,7 @@ def _described(source: str, kind: str, description: Mapping[str, Any]) -> Spec:
     try:
         return Spec.model_validate({"schema": 1, "repository": repository, "models": {name: model}})
     except ValidationError as error:
-        problems = [f"{'.'.join(str(part) for part in each['loc'][2:])}: {each['msg']}" for each in error.errors(include_url=False)]
+        problems = [f"{key_places.dotted(where[2:])}: {text}" for where, text in sentences.problems(error, Spec)]
         raise UsageError.of(usage.INVALID_DESCRIPTION, details=problems) from error
 
 

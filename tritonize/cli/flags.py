@@ -18,7 +18,7 @@ from tritonize.core.messages import export as wording
 from tritonize.core.messages import samples as samples_wording
 from tritonize.core.messages import usage
 from tritonize.core.server_choice import ServerChoice
-from tritonize.spec import rules, schema
+from tritonize.spec import key_places, rules, schema, sentences
 
 _FORM = "NAME:TYPE:SHAPE, such as INPUT__0:fp32:1x1x160x176x176"
 
@@ -135,18 +135,16 @@ def _validated(name: str, model: dict[str, Any], repository: Path) -> schema.Spe
     try:
         parsed = schema.Spec.model_validate({"schema": 1, "repository": repository, "models": {name: model}})
     except ValidationError as error:
-        problems = [_sentence(problem) for problem in error.errors(include_url=False)]
+        problems = [_line(where[2:], text) for where, text in sentences.problems(error, schema.Spec)]
         raise UsageError.of(usage.INVALID_FLAGS, details=problems) from error
-    problems = [f"{'.'.join(map(str, where))}: {text}" for where, text in rules.problems(parsed.models[name])]
+    problems = [_line(where, text) for where, text in rules.problems(parsed.models[name])]
     if problems:
         raise UsageError.of(usage.INVALID_FLAGS, details=problems)
     return parsed
 
 
-def _sentence(problem: Any) -> str:
-    where = ".".join(str(part) for part in problem["loc"][2:] if part != "[key]")
-    text = str(problem["ctx"]["error"]) if problem["type"] == "value_error" else problem["msg"]
-    return f"{where}: {text}" if where else text
+def _line(where: key_places.Place, text: str) -> str:
+    return f"{key_places.dotted(where)}: {text}" if where else text
 
 
 class RepositoryAndWords(NamedTuple):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from tritonize.core import suggestions
 from tritonize.core.connection_options import ConnectionOptions
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import usage
@@ -63,7 +64,8 @@ def chosen(words: Sequence[str], *, shared: Path | None = None, connection: Conn
     for each in addresses:
         if not any(sign in each for sign in ".:[") and each != "localhost":
             expected = f"{', '.join((AUTO, *WAYS))} or an address"
-            raise UsageError.of(usage.SERVER_UNKNOWN, found=f"--server {each}", expected=expected)
+            meant = suggestions.meant(each, (AUTO, *WAYS))
+            raise UsageError.of(usage.SERVER_UNKNOWN, found=f"--server {each}", expected=expected, meant=meant)
     if (addresses and len(addresses) != len(words)) or len(words) - len(addresses) > 1:
         raise UsageError.of(usage.SERVERS_MIXED, found=" ".join(f"--server {each}" for each in words))
     if shared is not None and not addresses:

@@ -33,7 +33,7 @@ from tritonize.plans.plan_file import PlanMetadata
 from tritonize.plans.request import BuildRequest
 from tritonize.plans.tasks import BuilderSettings, PlanBuildRequest, PlanBuildResult
 from tritonize.process import processes, workers
-from tritonize.spec import key_places, loader
+from tritonize.spec import key_places, sentences
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,7 @@ def read_request(path: Path) -> BuildRequest:
         instead = near_files.missing(path, suffixes=(".json",))
         raise UsageError.of(files_wording.REQUEST_MISSING, where=str(path), found=instead.found, meant=instead.meant) from error
     except ValidationError as error:
-        lines = [f"{key_places.dotted(where)}: {text}" for where, text in loader.schema_problems(error, BuildRequest)]
+        lines = [f"{key_places.dotted(where)}: {text}" for where, text in sentences.problems(error, BuildRequest)]
         raise UsageError.of(files_wording.REQUEST_INVALID, where=str(path), details=lines) from error
     except (OSError, ValueError) as error:
         raise UsageError.of(files_wording.REQUEST_UNREADABLE, where=str(path), found=str(error)) from error

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any  # Any: problems of pydantic and nodes of YAML
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from ruamel.yaml.comments import CommentedMap
 
-from tritonize.core import dtypes, near_files, suggestions
+from tritonize.core import near_files
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import files as files_wording
 from tritonize.core.messages import specification as wording
-from tritonize.spec import ensembles, key_places, rules, schema, steps, yaml_file
+from tritonize.spec import ensembles, key_places, rules, schema, sentences, steps, yaml_file
 
 Location = tuple[str | int, ...]
 TritonCheck = Callable[[Mapping[str, object]], Iterator[tuple[tuple[str | int, ...], str]]]
 """Takes a model's `triton:` section, and yields the path inside it and a sentence for each problem."""
+_NAMES = {type(None): "an empty file", list: "a list", str: "a text"}
 LISTED = 50
 """Largest number of problems that an error lists."""
 _FOLLOWS = {
@@ -37,8 +36,6 @@ _FOLLOWS = {
     "outputs": ("ensemble",),
 }
 """Field to the fields whose rules depend on it: if the field itself is invalid, their findings could be wrong and are left out."""
-_OF_PYTHON = re.compile(r" or (?:an )?instance of \w+")
-"""The part of pydantic's messages that only concerns Python code."""
 
 
 def load(path: Path, *, check_triton: TritonCheck | None = None) -> schema.Spec:
@@ -54,7 +51,9 @@ def load(path: Path, *, check_triton: TritonCheck | None = None) -> schema.Spec:
     root = _parse(path)
     plain = yaml_file.plain(root)
     if not isinstance(plain, dict):
-        raise UsageError.of(wording.NO_MAPPING, where=str(path), expected="a mapping", found=type(plain).__name__)
+        raise UsageError.of(
+            wording.NO_MAPPING, where=str(path), expected="a mapping", found=_NAMES.get(type(plain), "a single value")
+        )
     found, parsed = _validate(plain, path.parent, check_triton)
     if found or parsed is None:
         lines = [f"line {_line(root, where)}: {key_places.dotted(where)}: {text}" for where, text in found]
@@ -109,7 +108,7 @@ def _validate(
     try:
         parsed = schema.Spec.model_validate(plain)
     except ValidationError as error:
-        found += list(schema_problems(error, schema.Spec))
+        found += list(sentences.problems(error, schema.Spec))
         parsed = None
     models = plain.get("models")
     for name, raw in models.items() if isinstance(models, dict) else ():
@@ -146,66 +145,6 @@ def _partial(raw: object, bad: Collection[str]) -> schema.Model | None:
         return schema.Model.model_validate({key: value for key, value in raw.items() if key not in bad})
     except ValidationError:
         return None
-
-
-def schema_problems(error: ValidationError, root: type[BaseModel]) -> Iterator[tuple[Location, str]]:
-    """Convert pydantic's errors to problems in the words of the file's author: place and sentence.
-
-    Args:
-        error: pydantic's error.
-        root: the schema of the whole file.
-    """
-    problems = [(_place(problem["loc"]), problem) for problem in error.errors(include_url=False)]
-    inside = {where[:count] for where, _ in problems for count in range(len(where))}
-    seen: set[Location] = set()
-    for where, problem in problems:
-        mapping = where in inside and isinstance(problem["input"], dict)  # a mapping where pydantic also tried a plain value
-        if where not in seen and not mapping:
-            seen.add(where)
-            yield where, _sentence(problem, where, root)
-
-
-def _place(parts: Sequence[str | int]) -> Location:
-    """Return pydantic's place of a problem without the branches of unions that it tried, such as `Weights` or `list[str]`."""
-    branches = {"int", "str", "float", "bool", "Weights"}
-    last = len(parts) - 1
-    return tuple(
-        part
-        for number, part in enumerate(parts)
-        if not (isinstance(part, str) and ("[" in part or (part in branches and (number == last or part == "Weights"))))
-    )
-
-
-def _sentence(problem: Any, where: Location, root: type[BaseModel]) -> str:
-    kind, found = problem["type"], problem["input"]
-    if kind == "extra_forbidden":
-        return f"unknown key; {key_places.hint(where, root, found)}"
-    if kind == "missing":
-        return "this key is required"
-    if kind == "value_error":
-        return str(problem["ctx"]["error"])
-    if kind == "literal_error" and isinstance(found, str):
-        allowed = re.findall(r"'([^']*)'", problem["ctx"]["expected"])
-        return f"unknown value {_short(repr(found))}; {_value_hint(found, allowed)}"
-    text = problem["msg"][:1].lower() + _OF_PYTHON.sub("", problem["msg"][1:].replace("tuple", "list"))
-    if kind == "path_type":
-        text = "input should be the path of a file"
-    if kind == "string_type" and isinstance(found, int | float):
-        return f'{text}; put it in quotes: "{found}"'
-    return f"{text}; found {_short(repr(found))}"
-
-
-def _value_hint(found: str, allowed: list[str]) -> str:
-    """What a value may be meant as: another spelling, an abbreviation (`ort`), or another name of an element type (`half`)."""
-    with contextlib.suppress(KeyError):
-        if (name := dtypes.by_name(found).name) in allowed:
-            return f"did you mean {name!r}?"
-    spelled = suggestions.near(found, allowed) or suggestions.abbreviated(found, allowed)
-    return suggestions.hint(spelled[0] if spelled else found, allowed)
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 200 else f"{text[:199]}…"
 
 
 def _line(root: Any, where: Location) -> int:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import NamedTuple
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.composer import Composer
+from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent, CollectionStartEvent
 
@@ -44,11 +46,25 @@ def load(path: Path) -> Loaded:
     except MarkedYAMLError as error:
         mark = error.problem_mark
         line = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise ValueError(f"{line}{error.problem}") from error
+        raise ValueError(f"{line}{_plainly(error)}") from error
     except YAMLError as error:
         raise ValueError(str(error)) from error
     except _UNREADABLE as error:
         raise ValueError(str(error) or type(error).__name__) from error
+
+
+def _plainly(error: MarkedYAMLError) -> str:
+    """The problem in the words of the file's author, for the mistakes that people make most."""
+    if isinstance(error, DuplicateKeyError):
+        key = re.search(r'duplicate key "(.*?)" with', str(error.problem), re.DOTALL)
+        return f"the key {key[1]!r} is written twice" if key else str(error.problem)
+    if "'\\t'" in str(error.problem):
+        return "a tab at the start; YAML is indented with spaces"
+    if "expected <block end>" in str(error.problem):
+        return "the line is not indented like the lines before it"
+    if "mapping values are not allowed" in str(error.problem):
+        return "a second colon in the line; put a text with a colon in quotes"
+    return str(error.problem)
 
 
 def editor() -> YAML:

@@ -304,14 +304,14 @@ def test_the_problems_of_a_request_are_listed_as_for_a_spec():
         plan_builder.read_request(Path("r.json"))
     assert sorted(error.value.details) == [
         "compute_capabilites: unknown key; did you mean 'compute_capabilities'?",
-        "onnx: input should be the path of a file; found 3",
-        "profiles: input should be a valid list; found 3",
+        "onnx: must be the path of a file; found 3",
+        "profiles: must be a list; found 3",
         "settings.workspace_mb: unknown key; did you mean 'workspace_mib'?",
     ]
     Path("r.json").write_text("[1]")
     with pytest.raises(UsageError) as error:
         plan_builder.read_request(Path("r.json"))
-    assert error.value.details == ("the file: input should be a valid dictionary; found [1]",)
+    assert error.value.details == ("the file: must be a mapping with keys such as schema, onnx, module; found [1]",)
 
 
 def test_a_missing_node_map_is_an_error():

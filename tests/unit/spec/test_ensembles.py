@@ -86,7 +86,7 @@ def test_the_steps_come_before_their_ensemble() -> None:
         (("[table.txt]", "[tabel.txt]"), 19, "models.decode.files.0: no such file: tabel.txt"),
         (("[table.txt]", "[other/steps.py]"), 19, "have the same name"),
         (("[table.txt]", "[model.py]"), 19, "the name 'model.py' is taken"),
-        (("steps.py:decode", "steps:decode"), 18, "models.decode.python: string should match pattern"),
+        (("steps.py:decode", "steps:decode"), 18, "models.decode.python: must have the form file.py:function"),
         ((PIXELS, "{shape: [batch, 3, 8, 8]}"), 21, "needs the dtype of its outputs"),
         ((PIXELS, "{dtype: fp32, shape: [3, 8, 8]}"), 21, "first axis of every output must be 'batch'"),
         ((PIXELS, "{dtype: bf16, shape: [batch, 3, 8, 8]}"), 21, "bf16"),

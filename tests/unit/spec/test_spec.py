@@ -74,7 +74,7 @@ def test_three_mistakes_are_reported_with_their_lines():
         (("heart:", '"":'), "is not a valid model name"),
         (("heart:", "he.art:"), "is not a valid model name"),
         (('"26.06"', "26.06"), "put it in quotes"),
-        (("rtol: 1.0e-4", "rtol: -1"), "greater than or equal to 0"),
+        (("rtol: 1.0e-4", "rtol: -1"), "must be at least 0; found -1"),
         (("max_batch_size: 2", "max_batch_size: 2\n    variants: {a b: {}}"), "variants"),
         (("max_batch_size: 2", "max_batch_size: 2\n    variants: {small: {instance_grop: []}}"), "variants.small.instance_grop"),
         (
@@ -96,6 +96,17 @@ def test_three_mistakes_are_reported_with_their_lines():
         (("shape: [batch, 1, 8, 8, 8]", "shape: [batch], distribution: one_hot"), "one_hot needs an axis besides the batch axis"),
         (("shape: [batch,", "distribution: normal, range: [0, 1], shape: [batch,"), "has no range"),
         (("schema: 1", "schema: 2"), "schema"),
+        (("max_batch_size: 2", "max_batch_size: many"), "must be a whole number; found 'many'"),
+        (("max_batch_size: 2", "max_batch_size: 9999"), "must be at most 4096; found 9999"),
+        (("max_batch_size: 2", "max_batch_size: 2\n    simplify: maybe"), "must be true or false; found 'maybe'"),
+        (
+            ("max_batch_size: 2", "max_batch_size: 2\n    axes: {batch: 4}"),
+            "must be a mapping with keys such as min, opt, max; found 4",
+        ),
+        (
+            ("max_batch_size: 2", "max_batch_size: 2\n    accept_branches: [net.py]"),
+            "must have the form file.py:line, such as net.py:8",
+        ),
         (("source: heart.pt", "source: heart.pt\n    weights: w.pt"), "needs a factory as source"),
     ],
 )

@@ -11,7 +11,7 @@ NO_MAPPING = Message(
 )
 PROBLEMS = Message(
     code="spec-invalid",
-    what="Invalid specification: {count}.",
+    what="Invalid spec: {count}.",
     next_step="correct the lines below; docs/spec.schema.json describes all keys",
 )
 NO_MODEL = Message(

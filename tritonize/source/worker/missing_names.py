@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Sequence
 
 from tritonize.core import suggestions
 from tritonize.core.suggestions import Meant
+
+_ABOUT = 2
+"""Largest difference in letters; `model` is not `model_signing`, which happens to be installed."""
 
 
 def module(location: str, missing: str | None) -> Meant | None:
@@ -25,10 +29,19 @@ def module(location: str, missing: str | None) -> Meant | None:
         path = importlib.import_module(parent).__path__ if parent else None
     except (ImportError, AttributeError):
         return None
-    names = [found.name for found in pkgutil.iter_modules(path) if not found.name.startswith("_")]
     below = wanted[len(missing) :]
-    near = [f"{parent}.{each}" if parent else each for each in suggestions.near(name, names)]
+    near = [f"{parent}.{each}" if parent else each for each in suggestions.near(name, _modules(name, path))]
     return Meant(written=location, near=tuple(f"{each}{below}{colon}{rest}" for each in near)) if near else None
+
+
+def _modules(name: str, path: Sequence[str] | None) -> list[str]:
+    """Return the modules of a package or of the search path; of installed packages, those with a name of about the same length."""
+    found = [each for each in pkgutil.iter_modules(path) if not each.name.startswith("_")]
+    return [
+        each.name
+        for each in found
+        if "-packages" not in str(getattr(each.module_finder, "path", "")) or abs(len(each.name) - len(name)) <= _ABOUT
+    ]
 
 
 def attribute(location: str, owner: object) -> Meant | None:
