@@ -100,7 +100,7 @@ def test_three_mistakes_are_reported_with_their_lines():
         (("max_batch_size: 2", "max_batch_size: 9999"), "must be at most 4096; found 9999"),
         (("max_batch_size: 2", "max_batch_size: 2\n    simplify: maybe"), "must be true or false; found 'maybe'"),
         (
-            ("max_batch_size: 2", "max_batch_size: 2\n    axes: {batch: 4}"),
+            ("{min: 1, opt: 2, max: 2}", "4"),
             "must be a mapping with keys such as min, opt, max; found 4",
         ),
         (
