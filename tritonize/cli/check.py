@@ -8,7 +8,7 @@ import typer
 
 from tritonize.cli.display import display, finish
 from tritonize.cli.limits import RUN_S, Deadline, limited
-from tritonize.cli.model_options import Inputs, MaxBatch, NoBatch
+from tritonize.cli.model_options import Axes, Inputs, MaxBatch, NoBatch
 
 
 def check(
@@ -16,6 +16,7 @@ def check(
     found: Annotated[str, typer.Argument(metavar="B", help="The model to compare with A.")],
     inputs: Inputs = None,
     *,
+    axes: Axes = None,
     max_batch_size: MaxBatch = None,
     no_batch: NoBatch = False,
     count: Annotated[int, typer.Option("--samples", min=1, metavar="N", help="Number of samples.")] = 4,
@@ -33,7 +34,9 @@ def check(
 
     models = []
     for source in (expected, found):
-        given = flags.ModelFlags(source=source, name="a", inputs=inputs, max_batch_size=max_batch_size, no_batch=no_batch)
+        given = flags.ModelFlags(
+            source=source, name="a", inputs=inputs, axes=axes, max_batch_size=max_batch_size, no_batch=no_batch
+        )
         (model,) = flags.specification(given).models.values()
         drawn = model.samples.model_copy(update={"count": count, "seed": seed})
         models.append(model.model_copy(update={"samples": drawn}))

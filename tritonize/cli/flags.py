@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
+from tritonize.cli import input_flags
 from tritonize.cli.model_options import Described
 from tritonize.core import names, near_files
 from tritonize.core.errors import UsageError
@@ -19,8 +19,6 @@ from tritonize.core.messages import samples as samples_wording
 from tritonize.core.messages import usage
 from tritonize.core.server_choice import ServerChoice
 from tritonize.spec import key_places, rules, schema, sentences
-
-_FORM = "NAME:TYPE:SHAPE, such as INPUT__0:fp32:1x1x160x176x176"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,21 +60,17 @@ def specification(flags: ModelFlags) -> schema.Spec:
     outputs = flags.outputs or ()
     if len(set(outputs)) < len(outputs):
         raise UsageError.of(usage.OUTPUT_TWICE, found=", ".join(outputs))
-    inputs, sizes = {}, {1}
-    for text in flags.inputs or ():
-        name, dtype, shape = _parse(text)
-        if name in inputs:
-            raise UsageError.of(usage.INPUT_TWICE, found=f"--input {text}")
-        sizes.add(shape[0] if shape else 1)
-        inputs[name] = {"dtype": dtype, "shape": shape if flags.no_batch else ["batch", *shape[1:]]}
-        if not shape and not flags.no_batch:
-            raise UsageError.of(usage.INPUT_WITHOUT_AXES, found=f"--input {text}")
-    max_batch_size = 0 if flags.no_batch else flags.max_batch_size or max(schema.DEFAULT_MAX_BATCH_SIZE, *sizes)
+    given = input_flags.parse(flags.inputs or (), flags.axes or (), no_batch=flags.no_batch)
+    max_batch_size = 0 if flags.no_batch else flags.max_batch_size or max(schema.DEFAULT_MAX_BATCH_SIZE, given.batch)
     model = {
         "source": flags.source,
-        "inputs": inputs,
+        "inputs": given.inputs,
+        "axes": given.axes,
         "outputs": {name: {} for name in outputs},
+        "tolerance": _tolerance(flags),
         "max_batch_size": max_batch_size,
+        "precision": flags.precision or "fp32",
+        "backend": flags.backend or "onnxruntime",
         "opset": flags.opset or schema.DEFAULT_OPSET,
         "simplify": not flags.no_simplify,
         "samples": {
@@ -108,11 +102,10 @@ def _texts(given: Sequence[str]) -> dict[str, list[str]]:
     return texts
 
 
-def _parse(text: str) -> tuple[str, str, list[int]]:
-    parts = text.rsplit(":", 2)
-    if len(parts) != 3 or not re.fullmatch(r"(\d+(x\d+)*)?", parts[2]):
-        raise UsageError.of(usage.INPUT_FORM, expected=_FORM, found=f"--input {text}")
-    return parts[0], parts[1], [int(size) for size in parts[2].split("x") if size]
+def _tolerance(flags: ModelFlags) -> dict[str, float] | None:
+    """The tolerance of every output; `None` without a flag for it."""
+    given = {"rtol": flags.rtol, "atol": flags.atol}
+    return {name: value for name, value in given.items() if value is not None} or None
 
 
 def tolerance(rtol: float, atol: float) -> schema.Tolerance:

@@ -25,7 +25,12 @@ def of(flags: RunFlags) -> Spec:
 
 def place(flags: RunFlags) -> str:
     """Where the settings of the models are written: the name of the spec's file, or `the command line`."""
-    return Path(flags.source).name if flags.source.lower().endswith((".yaml", ".yml")) else "the command line"
+    return Path(flags.source).name if is_file(flags.source) else "the command line"
+
+
+def is_file(source: str) -> bool:
+    """Whether the argument names a spec file, and not a model."""
+    return source.lower().endswith((".yaml", ".yml"))
 
 
 def _without_samples(flags: RunFlags) -> Spec:
@@ -36,7 +41,7 @@ def _without_samples(flags: RunFlags) -> Spec:
     from tritonize.triton import config_section
 
     source = flags.source
-    if not source.lower().endswith((".yaml", ".yml")):
+    if not is_file(source):
         if flags.models:
             raise UsageError.of(usage.MODEL_WITHOUT_SPEC, found=source)
         if flags.name is None and (note := from_flags.transliterated(source)):

@@ -58,4 +58,5 @@ def _lines(source: str, found: Inspection) -> Iterator[str]:
         yield f"          and {len(operators) - MAX_LISTED} other kinds; --json lists all"
     for name, value in found.details.items():
         if value not in ([], {}, "", None):
-            yield f"{name.replace('_', ' ')}: {value}"
+            shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+            yield f"{name.replace('_', ' ')}: {shown}"

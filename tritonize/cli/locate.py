@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tritonize.cli.display import display
-from tritonize.cli.model_options import Inputs, NoBatch
+from tritonize.cli.model_options import Axes, Described, Inputs, NoBatch
 from tritonize.cli.run import Models
 from tritonize.cli.terminal import say
 from tritonize.core.errors import EXIT_DIFFERS, UnprovenError
@@ -35,6 +35,7 @@ def locate(
         typer.Option("--samples", metavar="FILE", help="Samples for A and B: .npz files, or patterns such as samples/*.npz."),
     ] = None,
     inputs: Inputs = None,
+    axes: Axes = None,
     no_batch: NoBatch = False,
     write: Annotated[
         bool, typer.Option("--write", help="Write the nodes that have to stay fp32 into the spec (keep_fp32.nodes).")
@@ -58,9 +59,8 @@ def locate(
         if expected.lower().endswith((".yaml", ".yml")):
             locations = _of_spec(Path(expected), found, models or [], work=folder, recorder=recorder, write=write, trials=trials)
         else:
-            locations = {
-                str(found): _of_files(expected, found, samples, described=(inputs, no_batch), work=folder, recorder=recorder)
-            }
+            described = Described(inputs=inputs, axes=axes, no_batch=no_batch)
+            locations = {str(found): _of_files(expected, found, samples, described=described, work=folder, recorder=recorder)}
     _finish(locations, as_json=json)
 
 
@@ -110,7 +110,7 @@ def _of_files(
     found: Path | None,
     samples: list[str] | None,
     *,
-    described: tuple[list[str] | None, bool],
+    described: Described,
     work: Path,
     recorder: Recorder,
 ) -> Location:
@@ -122,8 +122,7 @@ def _of_files(
     if found is None or not expected.lower().endswith(".onnx") or found.suffix.lower() != ".onnx":
         given_files = " ".join([expected, str(found or "")]).strip()
         raise errors.UsageError.of(usage.LOCATE_ARGUMENTS, expected="A.onnx B.onnx, or SPEC.yaml", found=given_files)
-    inputs, no_batch = described
-    given = flags.ModelFlags(source=expected, name="a", inputs=inputs, no_batch=no_batch)
+    given = flags.ModelFlags(**{**vars(described), "name": "a"}, source=expected)
     (model,) = flags.specification(given).models.values()
     if samples:
         model = model.model_copy(update={"samples": model.samples.model_copy(update={"files": samples})})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -16,8 +17,12 @@ Inputs = Annotated[
         "--input",
         "-i",
         metavar="NAME:TYPE:SHAPE",
-        help="An input, such as INPUT__0:fp32:1x1x160x176x176; the first size is the batch.",
+        help="An input, such as INPUT__0:fp32:1x3x64x64, or image:fp32:Nx3xHxW with names of dynamic axes. The first is the batch.",
     ),
+]
+Axes = Annotated[
+    list[str] | None,
+    typer.Option("--axis", metavar="NAME=MIN:OPT:MAX", help="The sizes of a dynamic axis, such as H=64:224:512."),
 ]
 SampleFunction = Annotated[
     str | None,
@@ -34,7 +39,35 @@ Name = Annotated[str | None, typer.Option(metavar="NAME", help="Name of the mode
 MaxBatch = Annotated[int | None, typer.Option(min=1, metavar="N", help="Largest batch that Triton may form; default: 2.")]
 NoBatch = Annotated[bool, typer.Option("--no-batch", help="The first axis is not a batch: max_batch_size 0.")]
 Opset = Annotated[int | None, typer.Option(metavar="N", help="ONNX opset; default: 18.")]
+Rtol = Annotated[float | None, typer.Option(min=0, metavar="NUMBER", help="Relative tolerance of every output; default: 1e-4.")]
+Atol = Annotated[
+    float | None,
+    typer.Option(min=0, metavar="NUMBER", help="Absolute tolerance of every output, in its own unit; default: 9e-4."),
+]
+
+
+class Precision(StrEnum):
+    """The precision that a model computes in."""
+
+    FP32 = "fp32"
+    TF32 = "tf32"
+    FP16 = "fp16"
+    BF16 = "bf16"
+
+
+class Backend(StrEnum):
+    """The Triton backend that serves a model."""
+
+    ONNXRUNTIME = "onnxruntime"
+    TENSORRT = "tensorrt"
+    TENSORRT_RTX = "tensorrt_rtx"
+
+
 NoSimplify = Annotated[bool, typer.Option("--no-simplify", help="Do not run onnxslim.")]
+
+
+_SINGULAR = {"inputs": "input", "axes": "axis", "texts": "text", "outputs": "output"}
+"""Field to its option, where the option can be repeated."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,41 +75,61 @@ class Described:
     """What the options say about a model; `None` or `False` for a missing one."""
 
     inputs: Sequence[str] | None = None
+    axes: Sequence[str] | None = None
     sample_function: str | None = None
     texts: Sequence[str] | None = None
     outputs: Sequence[str] | None = None
     name: str | None = None
     max_batch_size: int | None = None
     no_batch: bool = False
+    precision: str | None = None
+    backend: str | None = None
+    rtol: float | None = None
+    atol: float | None = None
     opset: int | None = None
     no_simplify: bool = False
 
     def describing(self) -> list[str]:
         """The given flags that have a counterpart in a spec, as the user types them."""
-        fields = Described.__dataclass_fields__
-        return [f"--{name.rstrip('s').replace('_', '-')}" for name in fields if getattr(self, name) not in (None, False, [], ())]
+        given = [
+            name for name in Described.__dataclass_fields__ if getattr(self, name) is not None and getattr(self, name) is not False
+        ]
+        return [f"--{_SINGULAR.get(name, name).replace('_', '-')}" for name in given]
 
 
 def _described(
     inputs: Inputs = None,
-    sample_function: SampleFunction = None,
+    axes: Axes = None,
     *,
+    sample_function: SampleFunction = None,
     texts: Texts = None,
     outputs: Outputs = None,
     name: Name = None,
     max_batch_size: MaxBatch = None,
     no_batch: NoBatch = False,
+    precision: Annotated[Precision | None, typer.Option(help="Precision that the model computes in; default: fp32.")] = None,
+    backend: Annotated[
+        Backend | None,
+        typer.Option(help="Triton backend: onnxruntime (default) serves the ONNX file, the others a plan."),
+    ] = None,
+    rtol: Rtol = None,
+    atol: Atol = None,
     opset: Opset = None,
     no_simplify: NoSimplify = False,
 ) -> Described:
     return Described(
         inputs=inputs,
+        axes=axes,
         sample_function=sample_function,
         texts=texts,
         outputs=outputs,
         name=name,
         max_batch_size=max_batch_size,
         no_batch=no_batch,
+        precision=precision and precision.value,
+        backend=backend and backend.value,
+        rtol=rtol,
+        atol=atol,
         opset=opset,
         no_simplify=no_simplify,
     )

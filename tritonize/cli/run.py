@@ -211,6 +211,7 @@ def _run(command: str, specification: Spec, flags: RunFlags, *, current: Mapping
             allow_unproven=flags.allow_unproven,
             plans=tuple(flags.plans or ()),
             quick=flags.quick,
+            default_batch=flags.max_batch_size is None and not given_spec.is_file(flags.source),
             force=flags.force or not flags.server.is_own,
             server=flags.server,
             current=current,

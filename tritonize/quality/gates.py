@@ -28,7 +28,7 @@ def rules(model: schema.Model, samples: SampleSet, expected: TensorFiles) -> dic
         numbers = numeric(array)
         by_output[name] = Rules(
             kind=output.kind or (metrics.detect(array, batched=samples.batched) if numbers else "values"),
-            tolerance=output.tolerance,
+            tolerance=model.tolerance_of(name),
             noise_floor=output.noise_floor or model.quality.noise_floor,
             noise_floor_gpu=output.noise_floor or model.quality.noise_floor_gpu,
             metrics=output.metrics,

@@ -74,7 +74,8 @@ def compute(
         directory=directory,
         float64=float64,
         apart=apart,
-        tolerances={name: (output.tolerance.rtol, output.tolerance.atol) for name, output in model.outputs.items()},
+        tolerance=_bounds(model.tolerance or schema.Tolerance()),
+        tolerances={name: _bounds(model.tolerance_of(name)) for name in model.outputs},
     )
     directory.mkdir(parents=True, exist_ok=True)
     try:
@@ -89,6 +90,10 @@ def compute(
     except WorkerError as error:
         raise ExportError.of(wording.MODEL_ENDED, where=source.location, found=error.what, details=error.details) from error
     return _computed(source, result)
+
+
+def _bounds(tolerance: schema.Tolerance) -> tuple[float, float]:
+    return tolerance.rtol, tolerance.atol
 
 
 def _computed(source: Source, result: workers.WorkerResult[tasks.ReferenceResult]) -> Computed:

@@ -28,8 +28,10 @@ class ReferenceRequest:
     """Whether to run float64 too, if the model is small enough to need neither limits nor its own process."""
     apart: SampleSet | None = None
     """Further samples with names, each run alone; the model may fail on them or return NaN."""
+    tolerance: tuple[float, float] = (1e-4, 9e-4)
+    """rtol and atol of the outputs that `tolerances` does not name; by default those of a spec."""
     tolerances: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    """rtol and atol by output, for outputs with other tolerances than the default."""
+    """rtol and atol by output, for outputs with other tolerances than that."""
 
 
 @dataclass(frozen=True, kw_only=True)

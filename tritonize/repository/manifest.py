@@ -47,7 +47,6 @@ class Manifest(TypedDict):
     version: NotRequired[int]
     verdict: NotRequired[str]
     quick: NotRequired[JsonObject]
-    """Of a version that a quick run published: what was left out, as `left_out`."""
     created: NotRequired[str]
     sha256: NotRequired[str]
     """Checksum of the manifest itself, see `own_sha256`."""

@@ -7,6 +7,7 @@ names; for them the user provides a sample function or a description.
 from __future__ import annotations
 
 import itertools
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import cast
 from pydantic import ValidationError
 
 from tritonize.core import dtypes, onnx_graph
-from tritonize.core.artifacts import Inspection, Source, TensorSpec
+from tritonize.core.artifacts import Inspection, Source, TensorSpec, from_json
 from tritonize.core.errors import UsageError, WorkerError
 from tritonize.core.messages import samples as wording
 from tritonize.process import workers
@@ -28,8 +29,15 @@ UNNAMED = "?"
 """Name of a dynamic axis in an inspection if the file does not name it."""
 
 
-def complete(model: schema.Model, source: Source, work: Path) -> schema.Model:
+def complete(model: schema.Model, source: Source, work: Path, *, default_batch: bool = False) -> schema.Model:
     """The model with its inputs described, and with the samples of its sample function written to files.
+
+    Args:
+        model: the model's spec.
+        source: the model.
+        work: a folder for temporary files.
+        default_batch: whether `max_batch_size` is a default, which nobody asked for. It is then 0 if the file fixes the first axis
+            of its inputs, and follows the range of the batch axis if there is one.
 
     Raises:
         UsageError: the inputs cannot be inferred; the text says which ones to describe and how.
@@ -46,9 +54,13 @@ def complete(model: schema.Model, source: Source, work: Path) -> schema.Model:
         deadline_s=model.deadline_s,
         memory_bytes=model.memory_bytes,
     )
+    if source.kind == "factory" and inspected.details.get("example"):
+        return _from_example(model, source, inspected)
     if source.kind not in ("exported_program", "onnx"):
         raise _unknown_inputs(source, inspected)
-    return _with_optional(_from_file(model, source, inspected), source)
+    if default_batch and not _has_batch_axis(inspected):
+        model = model.model_copy(update={"max_batch_size": 0})
+    return _with_optional(_from_file(model, source, inspected, default_batch=default_batch), source)
 
 
 def _with_optional(model: schema.Model, source: Source) -> schema.Model:
@@ -155,7 +167,7 @@ def inputs_like(tensors: Sequence[TensorSpec], *, batched: bool, where: str) -> 
     return _inputs((replace(tensor, shape=(BATCH, *tensor.shape[1:])) if batched else tensor for tensor in tensors), where)
 
 
-def _from_file(model: schema.Model, source: Source, inspected: Inspection) -> schema.Model:
+def _from_file(model: schema.Model, source: Source, inspected: Inspection, *, default_batch: bool) -> schema.Model:
     """The model with the inputs, dynamic axes and ranges that its file states.
 
     Raises:
@@ -166,23 +178,46 @@ def _from_file(model: schema.Model, source: Source, inspected: Inspection) -> sc
         raise _unknown_inputs(source, inspected)
     where = Path(source.location).name
     described = ", ".join(_text(tensor) for tensor in inspected.inputs)
-    first_axes = {tensor.shape[:1] for tensor in inspected.inputs}
     batched = bool(model.max_batch_size)
-    if batched and (len(first_axes) != 1 or not all(shape and isinstance(shape[0], str) for shape in first_axes)):
+    if batched and not _has_batch_axis(inspected):
         raise UsageError.of(wording.FIRST_AXIS_FIXED, where=where, found=described)
     tensors = _with_named_axes(inspected.inputs, batched=batched)
     names = _axis_names(tensors, batched=batched)
     inputs = _inputs((_with_axis_names(tensor, names) for tensor in tensors), where)
     ranges = cast("Mapping[str, tuple[int, int | None]]", inspected.details.get("ranges", {}))
-    axes = dict(model.axes)
+    axes = {names.get(name, name): axis for name, axis in model.axes.items()}  # the file has a name of its own for the batch
+    if default_batch and batched and BATCH in axes:
+        model = model.model_copy(update={"max_batch_size": axes[BATCH].max})
     for symbol, name in names.items():
         low, high = ranges.get(symbol, (1, None))
         if name != BATCH and name not in axes and high is not None:
             axes[name] = schema.Axis(min=max(1, low), max=high)
     if unlimited := sorted(set(names.values()) - set(axes) - {BATCH if batched else ""}):
         written = ", ".join(f"{name}: {{min: .., max: ..}}" for name in unlimited)
-        raise UsageError.of(wording.AXES_WITHOUT_RANGE, where=where, found=described, axes=written)
+        flags = " ".join(f"--axis {name}=64:224:512" for name in unlimited)
+        raise UsageError.of(wording.AXES_WITHOUT_RANGE, where=where, found=described, axes=written, flags=flags)
     return _checked(model.model_copy(update={"inputs": inputs, "axes": axes}), where)
+
+
+def _has_batch_axis(inspected: Inspection) -> bool:
+    """Whether the first axis of every input is the same dynamic axis."""
+    first_axes = {tensor.shape[:1] for tensor in inspected.inputs}
+    return len(first_axes) == 1 and all(shape and isinstance(shape[0], str) for shape in first_axes)
+
+
+def _from_example(model: schema.Model, source: Source, inspected: Inspection) -> schema.Model:
+    """The model with the inputs of the example that its module has, and with the range of its integers, which may be indices.
+
+    Raises:
+        UsageError: the example has no axis for the batch, or a name, type or size that is not allowed in a spec.
+    """
+    tensors = [from_json(TensorSpec, each) for each in cast("Sequence[object]", inspected.details["example"])]
+    ranges = cast("Mapping[str, tuple[int, int]]", inspected.details["example_ranges"])
+    inputs = inputs_like(tensors, batched=bool(model.max_batch_size), where=f"example_input_array of {source.location}")
+    for name, (low, high) in ranges.items():
+        if low < high:  # a single value is not a range
+            inputs[name] = inputs[name].model_copy(update={"range": (low, high)})
+    return _checked(model.model_copy(update={"inputs": inputs}), source.location)
 
 
 def _with_named_axes(tensors: Sequence[TensorSpec], *, batched: bool) -> list[TensorSpec]:
@@ -224,6 +259,11 @@ def _unknown_inputs(source: Source, inspected: Inspection) -> UsageError:
     expected = ", ".join(_text(tensor) for tensor in inspected.inputs) or None
     if source.kind == "module":
         return UsageError.of(wording.INPUTS_UNKNOWN_OBJECT, where=where, expected=expected)
+    if likely := cast("Sequence[str]", inspected.details.get("likely_inputs", ())):
+        flags = " ".join(f"--input {shlex.quote(each)}" for each in likely)
+        return UsageError.of(
+            wording.INPUTS_GUESSED, where=where, expected=expected, source=shlex.quote(source.location), flags=flags
+        )
     known = {dtype.name for dtype in dtypes.TABLE}
     names = [tensor.name for tensor in inspected.inputs]
     types = [tensor.dtype if tensor.dtype in known else "fp32" for tensor in inspected.inputs]

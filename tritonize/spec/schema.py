@@ -361,6 +361,7 @@ class Model(_Section):
     )
     axes: dict[str, Axis] = Field(default_factory=dict, description="ranges of the dynamic axes, by name")
     outputs: dict[TensorName, Output] = Field(default_factory=dict, description="in order; default names: OUTPUT__0, ...")
+    tolerance: Tolerance | None = Field(None, description="of the outputs without one of their own; default: rtol 1e-4, atol 9e-4")
     backend: Literal["onnxruntime", "tensorrt", "tensorrt_rtx"] = Field(
         "onnxruntime", description="Triton backend: onnxruntime serves the ONNX file, the others serve a plan built from it"
     )
@@ -463,8 +464,9 @@ class Model(_Section):
         return low, part.opt or min(max(usual, low), high), high
 
     def tolerance_of(self, output: str) -> Tolerance:
-        """Return the tolerance of an output: the spec's, or the default."""
-        return self.outputs[output].tolerance if output in self.outputs else Tolerance()
+        """Return the tolerance of an output: its own, or the model's, or the default."""
+        own = self.outputs.get(output, Output())
+        return self.tolerance if self.tolerance and "tolerance" not in own.model_fields_set else own.tolerance
 
     @property
     def usual_batch(self) -> int:

@@ -28,6 +28,8 @@ class Options:
     """Folders with plans built on other machines from the request of `plan request`; if given, no plan is built here."""
     quick: bool = False
     """Leave out a part of the proof; see `spec.quick`."""
+    default_batch: bool = False
+    """Whether `max_batch_size` is a default, which a model's file may decide; see `input_inference.complete`."""
     force: bool = False
     """Run a model even if its newest version is up to date."""
     server: ServerChoice = ServerChoice()  # noqa: RUF009 - frozen
@@ -68,6 +70,8 @@ class Job:
     """Start time, by `time.perf_counter`."""
     left_out: tuple[str, ...] = ()
     """What a quick run leaves out."""
+    notes: tuple[str, ...] = ()
+    """Notes for the report about how the spec was completed."""
 
     @property
     def profile_name(self) -> ProfileName:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from tritonize import export, reference, repository
 from tritonize.core import errors
 from tritonize.core.artifacts import Finding, Report, Source, Stage
 from tritonize.core.errors import RepositoryError, TritonizeError
 from tritonize.core.messages import repository as wording
+from tritonize.core.messages import samples as sample_wording
 from tritonize.core.messages import steps as step_wording
 from tritonize.core.recorder import Recorder
 from tritonize.core.stages import StageName
@@ -160,7 +162,9 @@ def _job(
     specification: schema.Spec, name: str, source: Source, *, run_: repository.Run, options: Options, serve: bool, started: float
 ) -> Job:
     """Complete the inputs of a model's spec from the source."""
-    model = input_inference.complete(specification.models[name], source, run_.work)
+    given = specification.models[name]
+    model = input_inference.complete(given, source, run_.work, default_batch=options.default_batch)
+    unbatched = model.max_batch_size == 0 < given.max_batch_size
     left_out: tuple[str, ...] = ()
     if options.quick or model.quality.quick:
         left_out = tuple(quick.left_out(model, torch=source.kind not in ("onnx", "python"), served=serve))
@@ -180,6 +184,7 @@ def _job(
         serve=serve,
         started=started,
         left_out=left_out,
+        notes=(sample_wording.NOT_BATCHED.text(source=Path(source.location).name),) if unbatched else (),
     )
 
 

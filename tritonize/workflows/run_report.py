@@ -64,6 +64,7 @@ def report_of(job: Job, built: Built, served: served_comparison.Verification | N
         findings=findings,
         stages=tuple(recorder.stages),
         notes=(
+            *job.notes,
             *built.notes,
             *(served.notes if served else ()),
             *judgement.notes,

@@ -18,10 +18,12 @@ import torch
 from onnx import TensorProto, helper
 
 import tritonize as api
+from tests.support import tiny_onnx
 from tests.support.command import MODELS, tritonize
 from tests.support.models.described import Net, draw
+from tritonize.cli import input_flags
 from tritonize.source.tasks import DrawRequest
-from tritonize.source.worker import sample_function
+from tritonize.source.worker import first_layers, sample_function
 from tritonize.workflows import job as job_workflow
 from tritonize.workflows import run as run_workflow
 
@@ -72,12 +74,80 @@ def test_an_exported_program_says_the_ranges_of_its_axes():
 
 
 @pytest.mark.slow
-def test_a_program_of_one_batch_size_cannot_be_batched():
+def test_a_program_of_one_batch_size_is_not_batched_unless_the_user_asks_for_it():
     program(None, None)
-    done, answer = build("net.pt2")
+    done, answer = build("net.pt2", "--max-batch-size", "4")
     assert done.returncode == 2
     assert "the first axis of its inputs is fixed" in answer["error"]["what"]
-    assert build("net.pt2", "--no-batch")[0].returncode == 0
+    done, answer = build("net.pt2")
+    assert done.returncode == 0, done.stderr
+    assert described(answer)["inputs"]["ids"] == {"dtype": "int64", "shape": [2, 6]}
+    assert "The first axis of the inputs is fixed in net.pt2, so Triton forms no batches (max_batch_size 0)." in notes(answer)
+
+
+def notes(answer) -> list[str]:
+    return answer["reports"][0]["notes"]
+
+
+def test_an_onnx_file_with_dynamic_axes_needs_their_sizes_alone():
+    """The batch may be named as the file names it."""
+    sizes = ["N", "L", 2]
+    Path("dynamic.onnx").write_bytes(tiny_onnx.identity([("X", tiny_onnx.FLOAT, sizes)], [("Y", tiny_onnx.FLOAT, sizes)]))
+    done, answer = build("dynamic.onnx")
+    assert done.returncode == 2
+    assert "--axis L=64:224:512" in answer["error"]["next_step"]
+    done, answer = build("dynamic.onnx", "--axis", "L=1:3:5", "--axis", "N=1:2:4", "--quick")
+    assert done.returncode == 0, done.stderr
+    spec = described(answer)
+    assert (spec["inputs"]["X"]["shape"], spec["max_batch_size"]) == (["batch", "L", 2], 4)
+    assert spec["axes"]["L"] == {"opt": 3, "max": 5}
+
+
+def test_an_onnx_file_of_fixed_shapes_needs_nothing():
+    Path("fixed.onnx").write_bytes(tiny_onnx.identity([("X", tiny_onnx.FLOAT, [1, 2])], [("Y", tiny_onnx.FLOAT, [1, 2])]))
+    done, answer = build("fixed.onnx", "--quick")
+    assert done.returncode == 0, done.stderr
+    assert any("(max_batch_size 0)" in note for note in notes(answer))
+
+
+def test_a_modules_own_example_describes_its_inputs():
+    Path("lightning.py").write_text(
+        "import torch\n"
+        "class Net(torch.nn.Module):\n"
+        "    example_input_array = (torch.tensor([[1, 2, 5]]), torch.rand(1, 3))\n"
+        "    def forward(self, ids, weights):\n"
+        "        return torch.nn.functional.one_hot(ids, 6).float().transpose(1, 2) @ weights.unsqueeze(-1)\n"
+    )
+    done, answer = build("lightning:Net", "--quick")
+    assert done.returncode == 0, done.stderr
+    inputs = described(answer)["inputs"]
+    assert inputs["INPUT__0"] == {"dtype": "int64", "shape": ["batch", 3], "range": [1.0, 5.0]}
+    assert inputs["INPUT__1"] == {"shape": ["batch", 3]}
+
+
+class _Heads(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.image, self.words = torch.nn.Conv2d(6, 4, 3, groups=2), torch.nn.Embedding(9, 4)
+        self.rest = torch.nn.Sequential(torch.nn.Linear(12, 4))
+
+    def forward(self, picture: torch.Tensor, ids: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
+        return self.image(picture).mean((2, 3)) + self.words(ids).mean(1) + self.rest(table)
+
+
+@pytest.mark.parametrize("make", [torch.jit.script, lambda net: torch.jit.freeze(torch.jit.script(net.eval()))])
+def test_first_layers_say_channels_and_features(make):
+    found = first_layers.likely_inputs(make(_Heads()))
+    assert found == ["picture:fp32:1x6x224x224", "ids:int64:1x16", "table:fp32:1x12"]
+    assert input_flags.parse(found, (), no_batch=False).inputs["picture"] == {"dtype": "fp32", "shape": ["batch", 6, 224, 224]}
+
+
+def test_nothing_is_guessed_where_an_input_goes_elsewhere_first():
+    class Scaled(_Heads):
+        def forward(self, picture: torch.Tensor, ids: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
+            return self.image(picture / 255).mean((2, 3)) + self.words(ids).mean(1) + self.rest(table)
+
+    assert first_layers.likely_inputs(torch.jit.script(Scaled())) == []
 
 
 def test_an_onnx_file_says_its_inputs_but_no_ranges():

@@ -25,7 +25,7 @@ from tritonize.cli.commands import ENTRIES
         (["run", "nowhere.pt", *INPUT], 2, ["The model file does not exist.", "nowhere.pt"]),
         (["run", "nowhere.yaml"], 2, ["The specification file does not exist."]),
         (["run", "classifier.pt", "--input", "INPUT__0:fp33:1x4"], 2, ["fp33", "did you mean 'fp32'"]),
-        (["run", "classifier.pt", "--input", "INPUT__0:fp32:1xfour"], 2, ["Invalid --input flag."]),
+        (["run", "classifier.pt", "--input", "INPUT__0:fp32:1x4.5"], 2, ["Invalid --input flag."]),
         (["run", "classifier.pt", "--input", "INPUT__0:fp32:1x0"], 2, ["a whole number from 1"]),
         (["run", "classifier.pt", "--input", "a\tb:fp32:1x4"], 2, ["is not a valid tensor name"]),
         (["run", "classifier.pt", *INPUT, *INPUT], 2, ["Two --input flags have the same name."]),

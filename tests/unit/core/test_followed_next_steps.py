@@ -75,6 +75,7 @@ _INDEX, _GPU, _SERVER, _SPEC = (
     "the spec is not known there",
 )
 PARSED = {
+    "inputs-guessed": "needs torch: the flags are read back in tests/integration/source/test_describing.py",
     "adopt-changed": "the same command as that of push-changed",
     "bench-perf-analyzer-placeholder": _INDEX,
     "bench-version-changed": _SERVER,

@@ -18,7 +18,7 @@ from tritonize.workflows import plan_request
 @pytest.mark.parametrize(
     ("where", "place"),
     [
-        ("models.heart.tolerance", "models.heart.outputs.<name>.tolerance"),
+        ("models.heart.metrics", "models.heart.outputs.<name>.metrics"),
         ("models.heart.outputs.y.rtol", "models.heart.outputs.y.tolerance.rtol"),
         ("models.heart.outputs.y.min", "models.heart.outputs.y.metrics.<name>.min"),
         ("models.heart.outputs.nan", "models.heart.quality.nan"),
@@ -104,7 +104,7 @@ def test_every_level_and_value_of_a_spec_gets_its_suggestion():
         f"line 14: {triton}.dynamicBatching: is not a field of Triton's ModelConfig; did you mean 'dynamic_batching'?",
         f"line 15: {triton}.kind: is not a field of Triton's ModelConfig; write it at triton.instance_group.0.kind",
         f"line 16: {triton}.opset: is not a field of Triton's ModelConfig; opset belongs beside triton, to the model",
-        f"line 17: {triton}.rtol: is not a field of Triton's ModelConfig; write it at models.<name>.outputs.<name>.tolerance.rtol",
+        f"line 17: {triton}.rtol: is not a field of Triton's ModelConfig; write it at models.<name>.tolerance.rtol",
         f"line 18: {triton}.optimization.execution_accelerators.gpu_execution_accelerators: is not a field of "
         "optimization.execution_accelerators; did you mean 'gpu_execution_accelerator'?",
         f"line 19: {triton}.dynamic_batching.priority_queue_policy.1.timeout_action: unknown value 'REJCT'; did you mean 'REJECT'?",
@@ -114,12 +114,12 @@ def test_every_level_and_value_of_a_spec_gets_its_suggestion():
 
 
 def test_the_error_names_line_and_place():
-    Path("s.yaml").write_text("schema: 1\nmodels:\n  m:\n    source: m.pt\n    tolerance: {rtol: 1.0e-3}\n    inputz: {}\n")
+    Path("s.yaml").write_text("schema: 1\nmodels:\n  m:\n    source: m.pt\n    kind: classes\n    inputz: {}\n")
     with pytest.raises(UsageError) as error:
         loader.load(Path("s.yaml"))
     first, second = error.value.details
-    assert first.startswith("line 5: models.m.tolerance:")
-    assert first.endswith("models.m.outputs.<name>.tolerance")
+    assert first.startswith("line 5: models.m.kind:")
+    assert first.endswith("models.m.outputs.<name>.kind")
     assert "did you mean 'inputs'?" in second
 
 

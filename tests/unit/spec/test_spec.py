@@ -72,7 +72,7 @@ def test_three_mistakes_are_reported_with_their_lines():
         (("[batch, 1, 8, 8, 8]", "[batch, 0, 8, 8, 8]"), "a size must be a whole number from 1"),
         (("heart:", "he/art:"), "is not a valid model name"),
         (("heart:", '"":'), "is not a valid model name"),
-        (("heart:", "he.art:"), "is not a valid model name"),
+        (("heart:", "he art:"), "is not a valid model name"),
         (('"26.06"', "26.06"), "put it in quotes"),
         (("rtol: 1.0e-4", "rtol: -1"), "must be at least 0; found -1"),
         (("max_batch_size: 2", "max_batch_size: 2\n    variants: {a b: {}}"), "variants"),

@@ -30,8 +30,8 @@ OPTIONAL_BATCHED = Message(
 )
 MODEL_NAME = Message(
     code="model-name",
-    what="{name!r} is not a valid model name: it becomes a folder and part of a URL, so only ASCII letters, digits, '_' and '-' "
-    "are allowed; use {suggested!r}, for example",
+    what="{name!r} is not a valid model name: it becomes a folder and part of a URL, so only ASCII letters, digits, '_', '-' and, "
+    "inside, '.' are allowed, which clients do not encode in a URL; use {suggested!r}, for example",
 )
 TENSOR_NAME = Message(
     code="tensor-name",

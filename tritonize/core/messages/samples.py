@@ -14,6 +14,12 @@ INPUTS_UNKNOWN = Message(
     what="The model's inputs are not described, and tritonize cannot infer them from the model.",
     next_step="describe every input, such as {flags}; or pass a sample function, --sample-function module:function",
 )
+INPUTS_GUESSED = Message(
+    code="inputs-guessed",
+    what="The model's inputs are not described, and its file does not store their shapes.",
+    cause="channels and features are those of the first layers, and the other sizes are a guess: write your own in their place",
+    next_step="tritonize run {source} {flags}",
+)
 INPUTS_UNKNOWN_OBJECT = Message(
     code="inputs-unknown-object",
     what="The model's inputs are not described, and tritonize cannot infer them from the model.",
@@ -24,6 +30,10 @@ INFERRED_INVALID = Message(
     what="The inferred inputs are not valid in a spec.",
     next_step="describe the inputs, and the axes that are dynamic, in a spec",
 )
+NOT_BATCHED = Message(
+    code="not-batched",
+    what="The first axis of the inputs is fixed in {source}, so Triton forms no batches (max_batch_size 0).",
+)
 FIRST_AXIS_FIXED = Message(
     code="first-axis-fixed",
     what="The model cannot be batched: the first axis of its inputs is fixed in the file, or differs between them.",
@@ -32,7 +42,7 @@ FIRST_AXIS_FIXED = Message(
 AXES_WITHOUT_RANGE = Message(
     code="axes-without-range",
     what="The file does not state the largest size of its dynamic axes.",
-    next_step="set a range for them in the spec: axes: {{{axes}}}",
+    next_step="add the sizes, such as {flags}, or in a spec: axes: {{{axes}}}",
 )
 NO_BATCH_AXIS = Message(
     code="input-without-batch-axis",

@@ -34,6 +34,17 @@ INPUT_FORM = Message(
     what="Invalid --input flag.",
     next_step="write --input NAME:TYPE:SHAPE with the sizes between x, such as --input INPUT__0:fp32:1x3x224x224",
 )
+AXIS_FORM = Message(
+    code="flag-axis-form",
+    what="Invalid --axis flag.",
+    next_step="write --axis NAME=MIN:OPT:MAX with sizes, such as --axis H=64:224:512",
+)
+AXIS_TWICE = Message(code="flag-axis-twice", what="Two --axis flags have the same name.", next_step="give each axis one range")
+AXIS_MISSING = Message(
+    code="flag-axis-missing",
+    what="A dynamic axis has no range of sizes.",
+    next_step="add its smallest, usual and largest size, such as {flags}",
+)
 INVALID_FLAGS = Message(
     code="flags-invalid",
     what="The flags do not describe a valid model.",

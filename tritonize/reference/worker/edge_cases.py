@@ -17,7 +17,6 @@ from tritonize.process.stopwatch import Stopwatch
 from tritonize.quality.differences import measure, numeric
 from tritonize.reference.tasks import ReferenceRequest
 from tritonize.source.worker.torch_model import LoadedModel
-from tritonize.spec import schema
 
 
 class EdgeCaseOutputs(NamedTuple):
@@ -89,7 +88,7 @@ def _why_different(model: LoadedModel, request: ReferenceRequest, batch: Arrays,
         reference = expected[name]
         if array.shape != (2, *reference.shape[1:]):
             return f"output {name} has shape {list(array.shape)} for the two"
-        rtol, atol = request.tolerances.get(name, (schema.DEFAULT_RTOL, schema.DEFAULT_ATOL))
+        rtol, atol = request.tolerances.get(name, request.tolerance)
         if numeric(array) and (bad := measure(reference, array[: len(reference)], rtol, atol=atol).mismatched):
             return f"{bad} of {reference.size} elements of output {name} differ from those for the sample alone"
     return ""

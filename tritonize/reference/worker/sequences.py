@@ -12,7 +12,6 @@ from tritonize.process.stopwatch import Stopwatch
 from tritonize.quality.differences import measure, numeric
 from tritonize.reference.tasks import ReferenceRequest
 from tritonize.source.worker.torch_model import LoadedModel
-from tritonize.spec import schema
 
 
 def rolled_out(model: LoadedModel, request: ReferenceRequest, *, watch: Stopwatch) -> ReferenceRequest:
@@ -33,7 +32,7 @@ def rolled_out(model: LoadedModel, request: ReferenceRequest, *, watch: Stopwatc
             return False
         if not numeric(one):
             return bool(np.array_equal(one, other))
-        rtol, atol = request.tolerances.get(output, (schema.DEFAULT_RTOL, schema.DEFAULT_ATOL))
+        rtol, atol = request.tolerances.get(output, request.tolerance)
         return not measure(one, other, rtol, atol=atol).mismatched
 
     samples = sequence_states.roll_out(request.samples, run, request.directory / "steps")

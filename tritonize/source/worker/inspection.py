@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any  # Any: TorchScript's graphs and SymPy's bounds have no public types
 
-from tritonize.core import dtypes
-from tritonize.core.artifacts import Inspection, TensorSpec
+from tritonize.core import arrays, dtypes, named_arrays
+from tritonize.core.artifacts import Inspection, TensorSpec, to_json
 from tritonize.core.errors import ExportError, UsageError
 from tritonize.core.messages import files as wording
 from tritonize.source.tasks import InspectRequest, LoadRequest
@@ -31,7 +31,7 @@ def inspect(request: InspectRequest) -> Inspection:
 
 
 def _torchscript(request: InspectRequest) -> Inspection:
-    from tritonize.source.worker import modes, script_facts
+    from tritonize.source.worker import first_layers, modes, script_facts
 
     module, torch = _module(request)
     schema = module._c._get_method("forward").schema
@@ -52,6 +52,7 @@ def _torchscript(request: InspectRequest) -> Inspection:
             "training": modes.is_training(module),
             "traced": script_facts.is_traced(module),
             **({"devices": devices} if (devices := _devices(module)) else {}),
+            **({"likely_inputs": likely} if (likely := first_layers.likely_inputs(module)) else {}),
         },
     )
 
@@ -99,8 +100,24 @@ def _factory(request: InspectRequest) -> Inspection:
         outputs=(),
         operators=dict(kinds.most_common()),
         parameters=sum(tensor.numel() for tensor in module.parameters()),
-        details={"torch": torch.__version__, "class": type(module).__qualname__},
+        details={"torch": torch.__version__, "class": type(module).__qualname__, **_example(module)},
     )
+
+
+def _example(module: Any) -> dict[str, object]:
+    """The inputs that a module says itself, as Lightning's modules may: names, types, shapes, and the values of integers."""
+    example = getattr(module, "example_input_array", None)
+    if example is None:
+        return {}
+    try:
+        found = dict(named_arrays.named(example, "example_input_array"))
+    except UsageError:
+        return {}
+    specs = [arrays.spec_of(name, array) for name, array in found.items()]
+    ranges = {
+        name: [int(array.min()), int(array.max())] for name, array in found.items() if array.dtype.kind in "iu" and array.size
+    }
+    return {"example": [to_json(each) for each in specs], "example_ranges": ranges}
 
 
 def _exported_program(request: InspectRequest) -> Inspection:
