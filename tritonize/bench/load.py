@@ -14,6 +14,7 @@ from tritonize.bench.kept import BUDGET, Judge, Judged, Kept
 from tritonize.bench.pace import Arrivals as Arrivals
 from tritonize.bench.pace import Clock, ClosedLoop, OpenLoop, Pace, RealClock
 from tritonize.bench.windows import Timed
+from tritonize.core import progress
 from tritonize.core.arrays import Arrays
 from tritonize.core.errors import InferenceError, ServerError
 from tritonize.core.load_results import Kind, Window
@@ -148,9 +149,11 @@ def _watch(
     clock: Clock, clients: Sequence[Client], durations: Durations, *, observe: Callable[[], T], steady: bool
 ) -> tuple[list[float], list[T]]:
     """Wait for the windows; return their borders and what was observed there."""
+    progress.report(text="warm-up")
     clock.wait(durations.warm_up_s)
     edges, observed = [clock.now()], [observe()]
-    for _ in range(durations.most_windows):
+    for number in range(durations.most_windows):
+        progress.report(done=number, unit="window")  # how many there will be is not known
         clock.wait(durations.window_s)
         edges.append(clock.now())
         observed.append(observe())

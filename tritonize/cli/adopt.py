@@ -12,7 +12,7 @@ import typer
 from tritonize.cli import step_summary
 from tritonize.cli.display import display
 from tritonize.cli.limits import RUN_S, Deadline, limited
-from tritonize.cli.terminal import say
+from tritonize.cli.terminal import Style, say
 from tritonize.core.local_paths import local
 from tritonize.core.wrapping import wrapped
 
@@ -56,7 +56,7 @@ def adopt(
             all_versions=all_versions,
             allow_unproven=allow_unproven,
             command=shlex.join(["tritonize", *sys.argv[1:]]),
-            on_version=lambda model, version: say(f"{model} version {version}", err=True),
+            on_version=lambda model, version: terminal.heading(f"{model} version {version}"),
             on_stage=terminal.on_stage,
             on_progress=terminal.on_progress,
         )
@@ -109,18 +109,23 @@ def _evidence(repository: Path, each: Adoption) -> str | None:
     return str(folder) if repository.is_absolute() else os.path.relpath(folder)
 
 
+_STYLES = {"adopted": Style.GOOD, "up to date": Style.GOOD, "failed": Style.BAD, "refused": Style.BAD, "changed": Style.BAD}
+
+
 def _print(repository: Path, found: Sequence[Adoption]) -> None:
     """Print the reports of what failed, then one paragraph for each version."""
-    from tritonize.report import text
+    from tritonize.cli import endings
 
     for each in found:
         if each.outcome == "failed" and each.report:
-            say(f"\n{text.as_text(each.report)}", nl=False)
+            endings.print_figures(each.report)
     counts = Counter(each.outcome for each in found)
     say(f"{repository}: " + (", ".join(f"{count} {outcome}" for outcome, count in counts.items()) or "no models"))
     for each in found:
-        for line in _lines(repository, each):
-            say("\n".join(wrapped(line, rest="    ")))
+        first, *others = ["\n".join(wrapped(line, rest="    ")) for line in _lines(repository, each)]
+        word = each.outcome.upper()
+        say(word, nl=False, style=_STYLES.get(each.outcome, Style.OPEN))
+        say("\n".join([first.removeprefix(word), *others]))
 
 
 def _summary(repository: Path, found: Sequence[Adoption]) -> str:

@@ -112,7 +112,7 @@ def bench(
         report = bench_workflow.bench(replace(request, on_stage=terminal.on_stage, on_progress=terminal.on_progress))
     if html is not None:
         _write_page(report, html)
-    _print(report, as_json=json)
+    _print(report, page=html, as_json=json)
 
 
 def _write_page(report: BenchReport, path: Path) -> None:
@@ -123,8 +123,8 @@ def _write_page(report: BenchReport, path: Path) -> None:
         path.write_text(bench_page.render(report), encoding="utf-8")
 
 
-def _print(report: BenchReport, *, as_json: bool) -> None:
-    from tritonize.cli import step_summary
+def _print(report: BenchReport, *, page: Path | None, as_json: bool) -> None:
+    from tritonize.cli import endings, step_summary, terminal
     from tritonize.report import bench_text, github_summary
 
     step_summary.append(lambda: github_summary.of_bench(report))
@@ -133,8 +133,13 @@ def _print(report: BenchReport, *, as_json: bool) -> None:
 
         say(dumps(bench_text.as_json(report), indent=2, ensure_ascii=False))
     else:
-        say()
-        say_lines(bench_text.lines(report))
+        if (verbosity := terminal.verbosity()) != "quiet":
+            say()
+            say_lines([*bench_text.figures(report, whole=verbosity == "verbose"), ""])
+        line = bench_text.verdict(report)
+        endings.verdict(line.partition("  ")[0], line)
+        if page is not None and verbosity != "quiet":
+            say(f"Report: {page}")
     if report.verdict != "passed":
         raise typer.Exit(EXIT_DIFFERS if report.verdict == "failed" else UnprovenError.exit_code)
 

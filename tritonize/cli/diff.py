@@ -66,15 +66,27 @@ def diff(
 
         say(dumps(to_json(difference), indent=2, ensure_ascii=False))
     else:
-        say_lines(lines(difference))
+        _print(difference)
     if difference.verdict != "passed":
         raise typer.Exit(EXIT_DIFFERS if difference.verdict == "failed" else UnprovenError.exit_code)
 
 
-def lines(found: VersionDiff) -> Iterator[str]:
-    """The comparison as text, in 80 columns."""
-    verdict = {"failed": "DIFFER", "passed": "AGREE", "not run": "NOT RUN"}[found.verdict]
-    yield f"{verdict}  {found.model} version {found.versions[1]} against version {found.versions[0]}"
+def _print(found: VersionDiff) -> None:
+    """Print the comparison, and the verdict at the end."""
+    from tritonize.cli import endings, terminal
+
+    if (verbosity := terminal.verbosity()) != "quiet":
+        say_lines([*lines(found, whole=verbosity == "verbose"), ""])
+    word = {"failed": "DIFFER", "passed": "AGREE", "not run": "NOT RUN"}[found.verdict]
+    endings.verdict(word, f"{word}  {found.model} version {found.versions[1]} against version {found.versions[0]}")
+
+
+def lines(found: VersionDiff, *, whole: bool) -> Iterator[str]:
+    """Yield the comparison as text.
+
+    Args:
+        whole: also what it was compared on, and the notes.
+    """
     yield from _drift(found)
     yield from _findings(found)
     if found.graph:
@@ -88,6 +100,8 @@ def lines(found: VersionDiff) -> Iterator[str]:
                 f"  version {each.version:<6} median {each.median_ms:>8.2f} ms   p95 {each.p95_ms:>8.2f} ms   "
                 f"{each.requests} requests"
             )
+    if not whole and found.verdict == "passed":
+        return
     yield ""
     if found.proved_by:
         yield from _wrapped(f"Compared on {', '.join(f'{name} {version}' for name, version in found.proved_by.items())}.")

@@ -122,7 +122,11 @@ class Display:
 
     def on_model(self, name: str, number: int, total: int) -> None:
         """Print the model of several that the next stages are of."""
-        self._line(f"Model {number} of {total}: {name}", Style.HEADING)
+        self.heading(f"Model {number} of {total}: {name}")
+
+    def heading(self, text: str) -> None:
+        """Print what the next stages are of."""
+        self._line(text, Style.HEADING)
 
     def on_progress(self, text: str) -> None:
         """Take the current step of the running stage; without one, print the text."""

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from tritonize.core.artifacts import Report
     from tritonize.report.ending import Ending
 
-_STYLES = {"PASSED": Style.GOOD, "PASSED HERE": Style.GOOD, "UP TO DATE": Style.GOOD, "FAILED": Style.BAD}
+_STYLES = {
+    **dict.fromkeys(("PASSED", "PASSED HERE", "UP TO DATE", "AGREE"), Style.GOOD),
+    **dict.fromkeys(("FAILED", "DIFFER"), Style.BAD),
+}
 
 
 def print_reports(reports: Sequence[Report], *, as_json: bool) -> None:
@@ -53,15 +56,12 @@ def _page(report: Report) -> Path | None:
 def _print(report: Report, end: Ending) -> None:
     verbosity = terminal.verbosity()
     if verbosity == "quiet":
-        _verdict(end)
+        verdict(end.verdict, end.line)
         return
-    above = list(text.lines(report) if verbosity == "verbose" else brief.lines(report)) if end.reason else []
-    say("".join(f"\n{printable.line(line)}" for line in above))
-    if above and verbosity == "normal" and (more := brief.more(report)):
-        say(f"  {more}")
-    if above:
-        say()
-    _verdict(end)
+    if end.reason:
+        print_figures(report)
+    say()
+    verdict(end.verdict, end.line)
     if not end.reason:  # up to date
         say("\n".join(line for note in report.notes for line in wrapped(printable.line(note), first="  ")))
     if end.place is not None and report.command in ("run", "build"):
@@ -72,8 +72,17 @@ def _print(report: Report, end: Ending) -> None:
         say(f"Report: {end.page}\n  open it: {end.open_command}")
 
 
-def _verdict(end: Ending) -> None:
-    """Print the first line, with the verdict in its colour."""
-    lines = "\n".join(wrapped(printable.line(end.line)))
-    say(end.verdict, nl=False, style=_STYLES.get(end.verdict, Style.OPEN))
-    say(lines.removeprefix(end.verdict))
+def print_figures(report: Report) -> None:
+    """Print what the verdict follows from: in short, or with `--verbose` in full; nothing with `--quiet`."""
+    verbosity = terminal.verbosity()
+    lines = [] if verbosity == "quiet" else list(text.lines(report) if verbosity == "verbose" else brief.lines(report))
+    if lines:
+        say("".join(f"\n{printable.line(line)}" for line in lines))
+        if verbosity == "normal" and (more := brief.more(report)):
+            say(f"  {more}")
+
+
+def verdict(word: str, line: str) -> None:
+    """Print the line that starts with a verdict, with the verdict in its colour."""
+    say(word, nl=False, style=_STYLES.get(word, Style.OPEN))
+    say("\n".join(wrapped(printable.line(line))).removeprefix(word))

@@ -13,19 +13,32 @@ _MOST_LISTED = 8
 
 
 def lines(report: BenchReport) -> Iterator[str]:
-    """Yield the lines of the report."""
+    """Yield the lines of the whole report."""
+    yield from (verdict(report), "", *figures(report, whole=True))
+
+
+def verdict(report: BenchReport) -> str:
+    """`PASSED  heart version 1: 11,790 requests, all within tolerance`."""
     sent = sum(each.sent for each in report.loads)
     wrong = sum(each.wrong for each in report.loads)
     outcome = f"{wrong:,} outside their tolerance" if wrong else "all within tolerance"
     if not wrong and report.verdict == "failed":
         outcome = "see below"
-    yield f"{_MARK[report.verdict]}  {report.model} version {report.version}: {sent:,} requests, {outcome}"
-    yield ""
+    return f"{_MARK[report.verdict]}  {report.model} version {report.version}: {sent:,} requests, {outcome}"
+
+
+def figures(report: BenchReport, *, whole: bool) -> Iterator[str]:
+    """Yield the latency of each load, what is wrong and the notes.
+
+    Args:
+        whole: also the server's own times, and what the figures mean.
+    """
     yield f"  {'load':<12}{'batch':>6}{'requests/s':>12}  {'mean':>8}{'p50':>8}{'p90':>8}{'p95':>8}{'p99':>8}  ms"
     for each in report.loads:
         yield _latency(each)
-    yield from _server(report.loads)
-    yield ""
+    if whole:
+        yield from _server(report.loads)
+        yield ""
     for finding in report.findings[:_MOST_LISTED]:
         yield from wrapped(f"✗ {finding.where}: {finding.what}{f': {finding.found}' if finding.found else ''}")
     failed = [each for each in report.gates if each.verdict == "failed"]
@@ -34,6 +47,13 @@ def lines(report: BenchReport) -> Iterator[str]:
         yield from wrapped(f"✗ output {gate.output}: {gate.gate}{value}")
     for row in report.details.get("perf_analyzer", ()):
         yield from wrapped(f"perf_analyzer, {row['load']}: {_analyzed(row['results'])}")
+    if whole:
+        yield from _meaning(report)
+    for note in report.notes:
+        yield from wrapped(note)
+
+
+def _meaning(report: BenchReport) -> Iterator[str]:
     names = ", ".join(f"{name} {version}" for name, version in report.proved_by.items())
     yield from wrapped(f"Measured over {report.transport} on {names or 'an unnamed server'}.")
     if any(each.server for each in report.loads):
@@ -44,8 +64,6 @@ def lines(report: BenchReport) -> Iterator[str]:
     )
     if any(each.kind == "rate" for each in report.loads):
         yield from wrapped(f"Latency at a rate counts from the time at which a request was due ({report.arrivals} arrivals).")
-    for note in report.notes:
-        yield from wrapped(note)
 
 
 def as_json(report: BenchReport) -> dict[str, object]:
