@@ -118,7 +118,9 @@ def _bug(error: Exception) -> TritonizeError:
 
 
 def _wrapped(line: str) -> list[str]:
-    """Wrap a line. Quoted lines (`  | `, a log or a diff) are not wrapped, so that they can be copied."""
+    """Wrap a line. Quoted lines (`  | `) of a log or a diff are not wrapped, so that they can be copied; a spec's problems are."""
+    if line.startswith("  | line "):
+        return wrapping.wrapped(line, rest="  |     ")
     return [line] if line.startswith("  | ") else wrapping.wrapped(line, rest="    ") or [""]
 
 

@@ -26,6 +26,7 @@ _MOST_DIFFERENCES = 3
 _NARROWEST = 20
 """Least columns for the names of the stages."""
 _NEXT = "Next: "
+_FIGURES = "  compared  max error  outside"
 
 
 @dataclass(kw_only=True)
@@ -122,14 +123,14 @@ def _table(report: Report) -> Iterator[str]:
     if not shown:
         return
     output = max(len("output"), *(len(row.output) for row in shown))
-    figures = 2 + output + len("  compared  max abs error  outside")
+    figures = 2 + output + len(_FIGURES)
     titles = max(len(row.title) for row in shown)
     title = min(titles, max(_NARROWEST, wrapping.width() - 2 - figures))
-    yield f"  {'stage':<{title}}  {'output':<{output}}  compared  max abs error  outside"
+    yield f"  {'stage':<{title}}  {'output':<{output}}{_FIGURES}"
     for row in shown:
         first, *rest = _in_column(row.title, title)
         mark = MARK["passed" if row.passed else "failed"]
-        yield f"{mark} {first:<{title}}  {row.output:<{output}}  {len(row.tensors):>8,}  {row.error:>13}  {row.outside:>7,}"
+        yield f"{mark} {first:<{title}}  {row.output:<{output}}  {len(row.tensors):>8,}  {row.error:>9}  {row.outside:>7,}"
         yield from (f"    {each}" for each in rest)
     if len(shown) < len(found):
         yield f"  … and {len(found) - len(shown)} more rows: --verbose"

@@ -82,8 +82,13 @@ def _next_step(report: Report, command: Sequence[str], *, hint: str) -> str:
 def _after_success(report: Report, command: Sequence[str]) -> str:
     if report.verdict == "passed quick" and "--quick" in command:  # the full proof
         return shlex.join(["tritonize", *(word for word in command if word not in ("--quick", "--json"))])
-    if report.published and report.location is not None and report.command == "run":
+    here = report.command == "run" or (report.command == "verify" and not _of_a_running_server(command))
+    if report.published and report.location is not None and here:
         return shlex.join(["tritonize", "serve", str(_short(report.location.parent.parent))])
     if report.command == "build" and len(command) > 1 and command[0] == "build":
         return shlex.join(["tritonize", "run", *(word for word in command[1:] if word != "--json")])
     return ""
+
+
+def _of_a_running_server(command: Sequence[str]) -> bool:
+    return any(word.partition("=")[0] in ("--url", "--golden") for word in command)

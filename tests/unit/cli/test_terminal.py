@@ -93,7 +93,7 @@ def test_quiet_normal_and_verbose(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     normal, verbose = (printed(monkeypatch, capsys, each) for each in ("normal", "verbose"))
     assert normal.endswith(verdict)
     assert verbose.endswith(verdict)
-    assert "max abs error" in normal
+    assert "max error" in normal
     assert "note about the proof" not in normal
     assert "SNR dB" in verbose
     assert "note about the proof" in verbose

@@ -36,9 +36,9 @@ def text(found: Report) -> list[str]:
 def test_transports_that_agree_to_the_last_digit_shown_are_one_row() -> None:
     found = report(check(StageName.ONNXRUNTIME, 1e-7), *(check(stage, 1e-7) for stage in SERVER))
     assert text(found) == [
-        "  stage                                 output  compared  max abs error  outside",
-        "✓ ONNX Runtime                          scores         1       1.00e-07        0",
-        "✓ Triton: HTTP, gRPC, shared memory,    scores         4       1.00e-07        0",
+        "  stage                                     output  compared  max error  outside",
+        "✓ ONNX Runtime                              scores         1   1.00e-07        0",
+        "✓ Triton: HTTP, gRPC, shared memory,        scores         4   1.00e-07        0",
         "    repeated",
     ]
 
