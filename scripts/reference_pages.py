@@ -56,7 +56,7 @@ def cli() -> Lines:
     yield from ("# Command line", "", WRITTEN, "")
     yield from prose(
         "Each command prints a report for a person, or one JSON document with `--json`; progress goes to standard error.",
-        "Every command accepts `--isolate` and `--log`, before or after its name.",
+        "Every command accepts `--isolate`, `--log`, `--quiet` and `--verbose`, before or after its name.",
         "`tritonize --install-completion` sets up your shell. [Exit codes](exit-codes.md) are the same for all commands.",
     )
     for section in dict.fromkeys(entry.section for entry in ENTRIES):

@@ -57,6 +57,11 @@ COMPILER: Final = Variable("CC", "While a wheel is built: the C compiler of the 
 GITHUB: Final = Variable(
     "GITHUB_ACTIONS", "If `true`, `verify` prints an annotation for each model that did not pass.", "no annotations"
 )
+STEP_SUMMARY: Final = Variable(
+    "GITHUB_STEP_SUMMARY",
+    "File to which `run`, `build`, `verify`, `check`, `lint`, `bench` and `adopt` append a summary as Markdown; GitHub sets it.",
+    "no summary",
+)
 DISPLAY: Final = Variable(
     "DISPLAY", "Whether `report` and `view` can open a browser; `WAYLAND_DISPLAY` counts too.", "they print the address"
 )
@@ -90,6 +95,7 @@ TABLE: Final = (
     TERM,
     CI,
     GITHUB,
+    STEP_SUMMARY,
     DISPLAY,
     WAYLAND,
     MACHINE,
