@@ -92,6 +92,8 @@ def _next_step(report: Report) -> str:
     first = min(failed, key=lambda stage: stage.order, default=None)
     if first is None:
         return ""
+    if first is StageName.CHECK:
+        return wording.NEXT_CHECK.text()
     if first.order >= StageName.HTTP.order:
         return wording.NEXT_SERVER.text(stage=first.heading)
     location = report.details.get("location")

@@ -102,3 +102,9 @@ def test_a_failure_without_a_report_points_at_verbose() -> None:
     found = report(check(StageName.CHECK, 1.0), command="check", verdict="failed", version=None, checks=(), details={})
     assert "--verbose" in ending.ending(found, ["check"], page=None).next_step
     assert ending.ending(found, ["check"], page=None, verbose=True).next_step == ""
+
+
+def test_a_failed_check_is_not_blamed_on_a_server() -> None:
+    found = report(check(StageName.CHECK, 1.0), command="check", verdict="failed", version=None)
+    assert "server" not in ending.ending(found, ["check"], page=None).next_step
+    assert "--atol" in ending.ending(found, ["check"], page=None).next_step

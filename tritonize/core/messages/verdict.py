@@ -41,6 +41,10 @@ NEXT_SERVER = Message(
     code="next-server",
     what="ONNX Runtime passed and {stage} did not: compare the server's versions and the `triton:` section with this report",
 )
+NEXT_CHECK = Message(
+    code="next-check",
+    what="if the differences are acceptable, set `--rtol` and `--atol`; `tritonize locate A B` compares two ONNX files by node",
+)
 NEXT_NODE = Message(
     code="next-node", what="the error begins at {node}: compare this node with PyTorch, or set the tolerance that the output needs"
 )
