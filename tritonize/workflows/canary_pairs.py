@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tritonize.bench import paired
-from tritonize.core import arrays
+from tritonize.core import arrays, progress
 from tritonize.core.arrays import Arrays
 from tritonize.core.artifacts import Finding
 from tritonize.core.canary_results import OutputErrors
@@ -76,6 +76,7 @@ class Pairs:
         owners = [self.new] if self.new.golden is self.baseline.golden else [self.new, self.baseline]
         requests = ((owner, request) for owner in owners for request in self._requests(owner))
         for turn, (owner, request) in enumerate(requests):
+            progress.report(done=turn, unit="request", text="outputs")
             found = self._both(owner, request, turn)
             if len(found) < 2:
                 break
@@ -103,6 +104,7 @@ class Pairs:
         times: dict[str, list[float]] = {"baseline": [], "new": []}
         until = time.perf_counter() + LONGEST_S
         for turn, request in enumerate(self._again_and_again()):
+            progress.report(done=turn, unit="request", text="latency")
             if len(self._both(self.new, request, turn, times=times if turn >= _WARMUP else None)) < 2:
                 break
             done = len(times["new"])

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tritonize.core import arrays
+from tritonize.core import arrays, progress
 from tritonize.core.arrays import Arrays
 from tritonize.core.artifacts import Finding, Stage
 from tritonize.core.errors import InferenceError
@@ -95,7 +95,7 @@ class ServedPair:
         compared: set[str] = set()
         """Digests of the samples; one that both versions have counts once."""
         for owner in (after, before):
-            for index in range(owner.golden.samples.files.count):
+            for index in progress.counted(range(owner.golden.samples.files.count), "sample", text=f"version {owner.number}"):
                 inputs = arrays.load(owner.golden.samples.files, index)
                 found = {each.number: outputs for each in self.versions if (outputs := self._try(each, inputs, owner, index=index))}
                 if len(found) < len(self.versions):
@@ -156,7 +156,7 @@ class ServedPair:
         started = time.perf_counter()
         inputs = arrays.load(self.versions[1].golden.samples.files, 0)
         times: dict[int, list[float]] = {each.number: [] for each in self.versions}
-        for turn in range(_WARMUP + requests):
+        for turn in progress.counted(range(_WARMUP + requests), "request"):
             for each in self.versions if turn % 2 else self.versions[::-1]:
                 sent = time.perf_counter()
                 self.infer(each, inputs)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import torch.utils._pytree as pytree  # the one that knows the classes that libraries register
 
-from tritonize.core import arrays, dtypes
+from tritonize.core import arrays, dtypes, progress
 from tritonize.core.arrays import Array
 from tritonize.core.errors import ExportError
 from tritonize.core.messages import locate as messages
@@ -29,7 +29,10 @@ def capture(request: CaptureRequest) -> Captured:
     """
     model = load(request.model)
     request.directory.mkdir(parents=True, exist_ok=True)
-    runs = [_recorded(model, request, number, indices=indices) for number, indices in enumerate(request.batches)]
+    runs = [
+        _recorded(model, request, number, indices=indices)
+        for number, indices in enumerate(progress.counted(request.batches, "batch"))
+    ]
     return Captured(tensors=tuple(_joined(runs)))
 
 
