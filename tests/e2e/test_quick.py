@@ -33,10 +33,10 @@ def test_it_is_published_as_quick_and_the_full_run_follows(model_files: Path) ->
     again = tritonize(*arguments, "--quick")
     assert (again.returncode, "UP TO DATE classifier version 1" in again.stdout) == (0, True)
     verified = " ".join(tritonize("verify").stdout.split())
-    assert verified.startswith("PASSED classifier version 1: ")
+    assert "PASSED classifier version 1: " in verified
     assert "; a quick run published the version" in verified
     full = tritonize(*arguments)
-    assert full.stdout.strip().startswith("PASSED classifier version 2: "), full.stdout
+    assert "\nPASSED classifier version 2: " in full.stdout
 
 
 def test_a_wrong_export_still_fails() -> None:

@@ -180,7 +180,7 @@ def test_list_lint_and_verify_read_an_address(bucket: Any, tmp_path: Path) -> No
     clean = invoke("lint", ADDRESS)
     assert clean.stdout == invoke("lint", str(root)).stdout
     assert clean.returncode == 0
-    verified = invoke("verify", ADDRESS)
+    verified = invoke("verify", ADDRESS, "--verbose")
     assert verified.returncode == 0, verified.stdout + verified.stderr
     assert f"A copy of {ADDRESS} was verified" in " ".join(verified.stdout.split())
     bucket.put_object(Bucket="bucket", Key="models/small/2/model.onnx", Body=b"changed")

@@ -25,6 +25,7 @@ from torch import nn
 from tests.support.command import tritonize
 from tests.support.plan_requests import PROFILE, network, request, stock_plan
 from tests.support.small_disk import mounted
+from tests.support.waiting import eventually
 from tritonize.core import onnx_protobuf
 from tritonize.core.errors import ExportError, InterruptedRunError, MissingError, PlanError, RepositoryError, UsageError
 from tritonize.plans import build_files, compatibility, gpu, installed, placement, plan_file
@@ -751,13 +752,17 @@ def test_ctrl_c_leaves_no_files_and_processes():
         json.dumps({"schema": 1, "onnx": "m.onnx", "module": "tensorrt_rtx", "compute_capabilities": ["8.9"]})
     )
     command = [str(Path(sys.executable).with_name("tritonize")), "plan", "build", "--request", "r.json", "--out", "out"]
+    cache = Path(os.environ["TRITONIZE_CACHE"])
+
+    def parses() -> bool:
+        return any("parse the network" in file.read_text() for file in cache.rglob("progress.txt"))
+
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        for line in process.stderr:
-            if "parse" in line:
-                process.send_signal(signal.SIGINT)
-                break
-        _, _ = process.communicate(timeout=60)
+        assert eventually(parses)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
     assert process.returncode == 130
+    assert "interrupted" in told
     assert not list(Path("out").glob("*.plan"))
     assert not [entry for entry in Path(os.environ["TRITONIZE_CACHE"], "plans").iterdir() if entry.is_dir()]
 
