@@ -81,7 +81,7 @@ def _print(found: VersionDiff) -> None:
     endings.verdict(word, f"{word}  {found.model} version {found.versions[1]} against version {found.versions[0]}")
 
 
-def lines(found: VersionDiff, *, whole: bool) -> Iterator[str]:
+def lines(found: VersionDiff, *, whole: bool = True) -> Iterator[str]:
     """Yield the comparison as text.
 
     Args:
