@@ -210,21 +210,21 @@ class TestEnvironment:
     def test_the_servers_key_is_of_its_lock_and_the_python_backends_of_python_too(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
-        place, python = environment._prefix(), python_environment._prefix()
+        place, python = environment.place(), python_environment.place()
         assert platform.python_version() in python.name
         monkeypatch.setattr(sys, "base_prefix", "/another")
-        assert environment._prefix() == place
-        assert python_environment._prefix() != python
+        assert environment.place() == place
+        assert python_environment.place() != python
         monkeypatch.setattr(environment, "_LOCK", tmp_path / "lock")
         (tmp_path / "lock").write_text("nvidia-pytriton==9")
-        assert environment._prefix() != place
+        assert environment.place() != place
         assert environment.locked() == {"nvidia-pytriton": "9"}
 
     @pytest.mark.server
     def test_the_installed_environment_is_complete(self) -> None:
         installed = environment.ready()
         assert os.access(installed.server, os.X_OK)
-        assert cache.is_complete(environment._prefix())
+        assert cache.is_complete(environment.place())
         library = installed.backends / "onnxruntime" / "libtriton_onnxruntime.so"
         assert library.is_file()
         assert not library.is_symlink()
@@ -242,12 +242,12 @@ class TestEnvironment:
             done = subprocess.run(["ldd", str(file)], capture_output=True, text=True, check=True)
             for line in done.stdout.splitlines():
                 name, _, place = line.strip().partition(" => ")
-                if str(environment._prefix()) not in place:
+                if str(environment.place()) not in place:
                     needed[name.split()[0]] = place
         libraries = {name.split(".so")[0] for name in needed if "vdso" not in name}
         expected = {"libc", "libm", "libdl", "libpthread", "librt", "libresolv", "libgcc_s", "libstdc++", "libz"}
         assert libraries <= {*expected, "/lib64/ld-linux-x86-64"}
-        size = sum(path.lstat().st_size for path in environment._prefix().rglob("*") if path.is_file())
+        size = sum(path.lstat().st_size for path in environment.place().rglob("*") if path.is_file())
         assert size < 120 * 2**20
 
     @pytest.mark.server
@@ -261,7 +261,7 @@ class TestEnvironment:
         assert [path for path in mapped if "python" in Path(path).name.lower()] == []
         assert descendants(server.process.pid) == []
         installed = environment.ready()
-        places = [environment._prefix(), installed.backends]
+        places = [environment.place(), installed.backends]
         files = [path for place in places for path in place.rglob("*") if path.is_file() and path.read_bytes()[:4] == b"\x7fELF"]
         assert len(files) > 20
         named = {path.name for path in files if b"libpython" in path.read_bytes()}
@@ -284,9 +284,9 @@ class TestEnvironment:
 
         monkeypatch.setattr(installation, "download", lambda *_: Path("no.whl"))
         monkeypatch.setattr(environment, "unpack", unpack)
-        shutil.rmtree(environment._prefix() / "nvidia_pytriton.libs")
+        shutil.rmtree(environment.place() / "nvidia_pytriton.libs")
         installed = environment.install()
-        assert (environment._prefix() / "nvidia_pytriton.libs").is_dir()
+        assert (environment.place() / "nvidia_pytriton.libs").is_dir()
         assert os.access(installed.server, os.X_OK)
 
     @pytest.mark.server
@@ -299,7 +299,7 @@ class TestEnvironment:
         monkeypatch.setattr(installation.importlib.util, "find_spec", lambda name: None if name == "pip" else find(name))
         installed = environment.ready()
         assert os.access(installed.server, os.X_OK)
-        assert {path.name for path in environment._prefix().iterdir()} == {
+        assert {path.name for path in environment.place().iterdir()} == {
             ".complete",
             "install.log",
             "nvidia_pytriton-0.7.0.dist-info",

@@ -36,6 +36,7 @@ _MACHINE = "TensorRT and this machine"
 ENTRIES: Final = tuple(
     Entry(*row)
     for row in (
+        (_BUILD, "init", "init:init", "Write a spec with comments, from what a model says."),
         (_BUILD, "run", "run:run", "Export, serve, verify and publish models."),
         (_BUILD, "build", "run:build", "Export and stage a version; start no server, publish nothing."),
         (_BUILD, "adopt", "adopt:adopt", "Prove the ONNX models of a hand-made repository as they are."),
@@ -57,6 +58,7 @@ ENTRIES: Final = tuple(
         (_REPOSITORY, "promote", "promote:promote", "Serve one version, with its configuration."),
         (_REPOSITORY, "rollback", "promote:rollback", "Serve an earlier version again, with its configuration."),
         (_REPOSITORY, "prune", "prune:prune", "Remove old versions that are not served."),
+        (_REPOSITORY, "clean", "clean:clean", "Remove leftovers of killed runs, and old caches."),
         (_REPOSITORY, "push", "push:push", "Publish to a repository in an object store."),
         (_DEPLOY, "deploy", "deploy:app", "Write files for compose, Kubernetes, KServe, Helm or an image."),
         (_DEPLOY, "pack", "pack:pack", "Write a folder with only the files that a server loads."),

@@ -10,6 +10,8 @@ EXAMPLES: Final = {
         "tritonize run examples/heart/heart.pt -i INPUT__0:fp32:1x1x160x176x176",
         "tritonize run examples/first/first.yaml --server http://127.0.0.1:8000",
     ),
+    "init": ("tritonize init examples/heart/heart.pt --output my_heart.yaml",),
+    "clean": ("tritonize clean --dry-run", "tritonize clean --cache --stagings model_repository --yes"),
     "build": ("tritonize build examples/first/first.yaml",),
     "adopt": ("tritonize adopt model_repository", "tritonize adopt model_repository --spec examples/first/first.yaml"),
     "config": ("tritonize config model_repository/first/1/model.onnx",),

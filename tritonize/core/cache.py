@@ -117,6 +117,18 @@ def drop(path: Path, *, used: int | None = None) -> None:
         raise _unwritable(error, path) from error
 
 
+def is_locked(path: Path) -> bool:
+    """Whether a process builds or drops an entry now."""
+    lock = _lock_path(path)
+    if not lock.exists():
+        return False
+    try:
+        with FileLock(lock, timeout=0):
+            return False
+    except (Timeout, OSError):
+        return True
+
+
 def _used(path: Path) -> int | None:
     """Time of last use of an entry in nanoseconds; `None` if it is missing or incomplete."""
     try:

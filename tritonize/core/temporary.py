@@ -78,16 +78,30 @@ def _kept(folder: Path, where: str | None) -> str | None:
 
 def remove_left(place: Path) -> None:
     """Remove the temporary folders in `place` that no process has locked."""
-    user = os.getuid()
+    for path in left(place):
+        remove(path)
+
+
+def left(place: Path) -> Iterator[Path]:
+    """Yield the temporary folders of this user in `place` that no process has locked."""
     for path in (*place.glob(f"{_NAME}*"), *place.glob(f"{_UNLOCKED}*")):
         with contextlib.suppress(OSError):
             status = path.lstat()
             if not _OURS.fullmatch(path.name) or stat.S_IMODE(status.st_mode) != 0o700:  # not created by mkdtemp
                 continue
             new = path.name.startswith(_UNLOCKED) and time.time() - status.st_mtime < _ABANDONED_S
-            if status.st_uid == user and not new and path.is_dir() and (held := _lock(path)) is not None:
-                shutil.rmtree(path, ignore_errors=True)
+            if status.st_uid == os.getuid() and not new and path.is_dir() and (held := _lock(path)) is not None:
                 os.close(held)
+                yield path
+
+
+def remove(path: Path) -> bool:
+    """Remove a temporary folder; return false if a process has locked it."""
+    with contextlib.suppress(OSError):
+        if (held := _lock(path)) is not None:
+            shutil.rmtree(path, ignore_errors=True)
+            os.close(held)
+    return not path.exists()
 
 
 def _lock(path: Path) -> int | None:

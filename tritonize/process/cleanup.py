@@ -8,6 +8,7 @@ import os
 import signal
 import stat
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where the kernel puts POSIX shared memory
@@ -103,3 +104,23 @@ def _name_of(pid: int) -> str | None:
         return Path(f"/proc/{pid}/comm").read_text(errors="replace").strip()
     except OSError:
         return None
+
+
+def uses(path: Path) -> bool:
+    """Whether a process of this user has a file at or below the path open or mapped, or as its program or working folder."""
+    inside = f"{os.path.realpath(path)}/"
+    return any(f"{name}/".startswith(inside) for pid in _running() for name in _files_of(pid))
+
+
+def _files_of(pid: int) -> Iterator[str]:
+    """The files of a process as far as this user may see them: those of another user's process raise, and are not ours to know."""
+    home = Path(f"/proc/{pid}")
+    with contextlib.suppress(OSError):
+        yield from (str((home / name).readlink()) for name in ("exe", "cwd"))
+    with contextlib.suppress(OSError):
+        for entry in (home / "fd").iterdir():
+            with contextlib.suppress(OSError):
+                yield str(entry.readlink())
+    with contextlib.suppress(OSError):
+        for line in (home / "maps").read_text(errors="surrogateescape").splitlines():
+            yield line.partition("/")[1] + line.partition("/")[2]

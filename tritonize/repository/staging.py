@@ -20,10 +20,10 @@ from tritonize.core.errors import RepositoryError, storage_errors
 from tritonize.core.messages import repository as wording
 from tritonize.repository import journal
 
-_ALIVE = "alive"
-_KEPT = "kept"
-_LOCK = "lock"
-_RUN = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
+ALIVE = "alive"
+KEPT = "kept"
+LOCK = "lock"
+RUN = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
 _OLD_OWNER = "owner.json"
 _OLD_RUN_S = 24 * 3600.0
 
@@ -42,7 +42,7 @@ class Run:
 
     def keep(self) -> None:
         """Keep the folder after the run, for a version that failed verification."""
-        (self.directory / _KEPT).touch()
+        (self.directory / KEPT).touch()
         self.kept = True
 
     def keep_only(self, files: Sequence[Path]) -> tuple[Path, ...]:
@@ -70,13 +70,13 @@ def staging(repository: Path) -> Iterator[Run]:
         durable_files.make_directory(area)  # with its parents, which are the repository's parents too
         run = Run(area / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}")
         stack.callback(lambda: None if run.kept else shutil.rmtree(run.directory, ignore_errors=True))
-        with locks.held(area / _LOCK):  # so that no other process removes the run's folder before its lock is held
+        with locks.held(area / LOCK):  # so that no other process removes the run's folder before its lock is held
             _require_same_filesystem(area, repository)
             _remove_killed_runs(area)
             journal.recover_all(repository)
             for folder in (run.root, run.work):
                 folder.mkdir(parents=True)
-            alive = locks.acquire(run.directory / _ALIVE)
+            alive = locks.acquire(run.directory / ALIVE)
         if alive is not None:
             stack.callback(os.close, alive)
         yield run
@@ -101,16 +101,16 @@ def _require_same_filesystem(area: Path, repository: Path) -> None:
 def _remove_killed_runs(area: Path) -> None:
     """Remove the folders of runs that were killed."""
     for directory in area.iterdir():
-        if not _RUN.fullmatch(directory.name) or (directory / _KEPT).exists() or _is_older_kind(directory):
+        if not RUN.fullmatch(directory.name) or (directory / KEPT).exists() or is_older_kind(directory):
             continue
-        if not (directory / _ALIVE).exists():  # killed before it took its lock, or while it was being removed
+        if not (directory / ALIVE).exists():  # killed before it took its lock, or while it was being removed
             shutil.rmtree(directory, ignore_errors=True)
-        elif (descriptor := locks.acquire(directory / _ALIVE, wait=False)) is not None:
+        elif (descriptor := locks.acquire(directory / ALIVE, wait=False)) is not None:
             shutil.rmtree(directory, ignore_errors=True)
             os.close(descriptor)
 
 
-def _is_older_kind(directory: Path) -> bool:
+def is_older_kind(directory: Path) -> bool:
     """Return whether a folder may belong to a running process of an older tritonize, which wrote its id instead of a lock."""
     if not (directory / _OLD_OWNER).exists():
         return False
@@ -123,9 +123,9 @@ def _remove_empty(folders: list[Path]) -> None:
     """Remove the staging area, and the parent folders that this run created, if they are empty."""
     area, *above = folders
     with contextlib.suppress(OSError):
-        if area.name.endswith(".staging") and (descriptor := locks.acquire(area / _LOCK, wait=False)) is not None:
-            if [entry.name for entry in area.iterdir()] == [_LOCK]:
-                (area / _LOCK).unlink()
+        if area.name.endswith(".staging") and (descriptor := locks.acquire(area / LOCK, wait=False)) is not None:
+            if [entry.name for entry in area.iterdir()] == [LOCK]:
+                (area / LOCK).unlink()
                 area.rmdir()
             os.close(descriptor)
     for folder in above:

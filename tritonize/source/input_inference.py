@@ -7,7 +7,6 @@ names; for them the user provides a sample function or a description.
 from __future__ import annotations
 
 import itertools
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from tritonize.core.artifacts import Inspection, Source, TensorSpec, from_json
 from tritonize.core.errors import UsageError, WorkerError
 from tritonize.core.messages import samples as wording
 from tritonize.process import workers
-from tritonize.source import inspection, tasks
+from tritonize.source import inspection, tasks, unknown_inputs
 from tritonize.spec import rules, schema
 
 BATCH = "batch"
@@ -54,13 +53,37 @@ def complete(model: schema.Model, source: Source, work: Path, *, default_batch: 
         deadline_s=model.deadline_s,
         memory_bytes=model.memory_bytes,
     )
+    return from_inspection(model, source, inspected, default_batch=default_batch)
+
+
+def from_inspection(
+    model: schema.Model,
+    source: Source,
+    inspected: Inspection,
+    *,
+    default_batch: bool = False,
+    unlimited: schema.Axis | None = None,
+) -> schema.Model:
+    """The model with the inputs that an inspection of its source found.
+
+    Args:
+        model: the model's spec.
+        source: the model.
+        inspected: what it says about itself.
+        default_batch: see `complete`.
+        unlimited: the range of dynamic axes whose largest size the file does not state; an error without one.
+
+    Raises:
+        UsageError: see `complete`.
+    """
     if source.kind == "factory" and inspected.details.get("example"):
         return _from_example(model, source, inspected)
     if source.kind not in ("exported_program", "onnx"):
-        raise _unknown_inputs(source, inspected)
+        raise unknown_inputs.error(source, inspected)
     if default_batch and not _has_batch_axis(inspected):
         model = model.model_copy(update={"max_batch_size": 0})
-    return _with_optional(_from_file(model, source, inspected, default_batch=default_batch), source)
+    found = _from_file(model, source, inspected, default_batch=default_batch, unlimited=unlimited)
+    return _with_optional(found, source)
 
 
 def _with_optional(model: schema.Model, source: Source) -> schema.Model:
@@ -167,7 +190,9 @@ def inputs_like(tensors: Sequence[TensorSpec], *, batched: bool, where: str) -> 
     return _inputs((replace(tensor, shape=(BATCH, *tensor.shape[1:])) if batched else tensor for tensor in tensors), where)
 
 
-def _from_file(model: schema.Model, source: Source, inspected: Inspection, *, default_batch: bool) -> schema.Model:
+def _from_file(
+    model: schema.Model, source: Source, inspected: Inspection, *, default_batch: bool, unlimited: schema.Axis | None
+) -> schema.Model:
     """The model with the inputs, dynamic axes and ranges that its file states.
 
     Raises:
@@ -175,9 +200,9 @@ def _from_file(model: schema.Model, source: Source, inspected: Inspection, *, de
     """
     unknown = [tensor for tensor in inspected.inputs if tensor.dtype not in {known.name for known in dtypes.TABLE}]
     if unknown or not inspected.inputs:
-        raise _unknown_inputs(source, inspected)
+        raise unknown_inputs.error(source, inspected)
     where = Path(source.location).name
-    described = ", ".join(_text(tensor) for tensor in inspected.inputs)
+    described = ", ".join(unknown_inputs.described(tensor) for tensor in inspected.inputs)
     batched = bool(model.max_batch_size)
     if batched and not _has_batch_axis(inspected):
         raise UsageError.of(wording.FIRST_AXIS_FIXED, where=where, found=described)
@@ -192,9 +217,12 @@ def _from_file(model: schema.Model, source: Source, inspected: Inspection, *, de
         low, high = ranges.get(symbol, (1, None))
         if name != BATCH and name not in axes and high is not None:
             axes[name] = schema.Axis(min=max(1, low), max=high)
-    if unlimited := sorted(set(names.values()) - set(axes) - {BATCH if batched else ""}):
-        written = ", ".join(f"{name}: {{min: .., max: ..}}" for name in unlimited)
-        flags = " ".join(f"--axis {name}=64:224:512" for name in unlimited)
+    without = sorted(set(names.values()) - set(axes) - {BATCH if batched else ""})
+    if unlimited is not None:
+        axes |= dict.fromkeys(without, unlimited)
+    elif without:
+        written = ", ".join(f"{name}: {{min: .., max: ..}}" for name in without)
+        flags = " ".join(f"--axis {name}=64:224:512" for name in without)
         raise UsageError.of(wording.AXES_WITHOUT_RANGE, where=where, found=described, axes=written, flags=flags)
     return _checked(model.model_copy(update={"inputs": inputs, "axes": axes}), where)
 
@@ -251,26 +279,3 @@ def _axis_names(tensors: Sequence[TensorSpec], *, batched: bool) -> dict[str, st
                 name = size if size.isidentifier() and not (batched and size == BATCH) else next(free)
                 names[size] = BATCH if batched and position == 0 else name
     return names
-
-
-def _unknown_inputs(source: Source, inspected: Inspection) -> UsageError:
-    """The error that lists the inputs and says how to describe them."""
-    where = source.location if source.kind == "factory" else Path(source.location).name
-    expected = ", ".join(_text(tensor) for tensor in inspected.inputs) or None
-    if source.kind == "module":
-        return UsageError.of(wording.INPUTS_UNKNOWN_OBJECT, where=where, expected=expected)
-    if likely := cast("Sequence[str]", inspected.details.get("likely_inputs", ())):
-        flags = " ".join(f"--input {shlex.quote(each)}" for each in likely)
-        return UsageError.of(
-            wording.INPUTS_GUESSED, where=where, expected=expected, source=shlex.quote(source.location), flags=flags
-        )
-    known = {dtype.name for dtype in dtypes.TABLE}
-    names = [tensor.name for tensor in inspected.inputs]
-    types = [tensor.dtype if tensor.dtype in known else "fp32" for tensor in inspected.inputs]
-    flags = " ".join(f"--input {name}:{dtype}:1x…" for name, dtype in zip(names[:3], types, strict=False))
-    return UsageError.of(wording.INPUTS_UNKNOWN, where=where, expected=expected, flags=flags or "--input INPUT__0:fp32:1x…")
-
-
-def _text(tensor: TensorSpec) -> str:
-    shape = "" if tensor.shape == ("?",) else f" {list(tensor.shape)}"
-    return f"{tensor.name} ({tensor.dtype}{shape})"

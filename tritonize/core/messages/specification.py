@@ -49,3 +49,13 @@ LABELS_COUNT = Message(
     what="The number of labels differs from the number of classes of output {output!r}.",
     next_step="write one label per line, in the order of the classes, without empty lines",
 )
+SPEC_EXISTS = Message(
+    code="init-file-exists",
+    what="The file exists, and `tritonize init` overwrites nothing.",
+    next_step="choose another file with --output",
+)
+SPEC_NOT_WRITTEN = Message(
+    code="init-not-written",
+    what="The specification cannot be written.",
+    next_step="name a folder that exists and is writable: --output FOLDER/FILE.yaml",
+)

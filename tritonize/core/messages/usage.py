@@ -199,3 +199,8 @@ SHARED_WITHOUT_URL = Message(
     what="--server-repository belongs to a running server, and --server gives no address.",
     next_step="add --server http://host:8000",
 )
+CLEAN_UNCONFIRMED = Message(
+    code="clean-unconfirmed",
+    what="Nothing was removed: there is no terminal on which to ask.",
+    next_step="add --yes to remove what is listed, or --dry-run to list it alone",
+)

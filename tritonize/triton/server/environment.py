@@ -61,7 +61,7 @@ def require_possible(*, python: bool = False) -> None:
     Raises:
         MissingError: see `prerequisites.require`; this does not check whether packages can be downloaded.
     """
-    if not cache.is_complete(_prefix()):
+    if not cache.is_complete(place()):
         prerequisites.require(prerequisites.probe())
     prerequisites.require_ptrace()
     native_backend.find()
@@ -71,7 +71,7 @@ def require_possible(*, python: bool = False) -> None:
 
 def is_installed() -> bool:
     """Whether the server's files are in the cache."""
-    return cache.is_complete(_prefix())
+    return cache.is_complete(place())
 
 
 def ready(on_progress: Progress | None = None, *, python: bool = False) -> Environment:
@@ -87,7 +87,7 @@ def ready(on_progress: Progress | None = None, *, python: bool = False) -> Envir
     """
     require_possible(python=python)
     native = native_backend.find()
-    prefix = _prefix()
+    prefix = place()
     cache.build_once(prefix, lambda staging: _install(staging, on_progress), check=_check, on_progress=on_progress)
     triton = prefix / _TRITON
     backends = python_environment.directory(native, triton) if python else native_backend.directory(native)
@@ -101,7 +101,7 @@ def ready(on_progress: Progress | None = None, *, python: bool = False) -> Envir
 
 def install(on_progress: Progress | None = None) -> Environment:
     """Install the server; an existing one is checked first and installed again if it does not work."""
-    prefix = _prefix()
+    prefix = place()
     if cache.is_complete(prefix):
         try:
             _check(prefix)
@@ -112,7 +112,7 @@ def install(on_progress: Progress | None = None) -> Environment:
 
 def probe() -> list[Probe]:
     """Check the prerequisites and whether the server is installed. Raises nothing and changes nothing."""
-    prefix = _prefix()
+    prefix = place()
     complete = cache.is_complete(prefix)
     versions_found = f"{', '.join(f'{name} {version}' for name, version in locked().items())}, in {prefix}"
     installed = Probe(
@@ -129,7 +129,7 @@ def locked() -> Mapping[str, str]:
     return dict(re.findall(r"^([A-Za-z0-9._-]+)==(\S+)", _LOCK.read_text(encoding="utf-8"), re.MULTILINE))
 
 
-def _prefix() -> Path:
+def place() -> Path:
     """The folder of the server's files; its name contains a hash of everything that its content depends on."""
     key = hashlib.sha256(_LOCK.read_bytes() + _UNPACKED.pattern.encode()).hexdigest()[:12]
     return cache.directory() / "server" / f"triton-{key}"

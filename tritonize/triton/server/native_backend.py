@@ -90,8 +90,12 @@ def directory(native: NativeBackend) -> Path:
         MissingError: ONNX Runtime's library does not work with the backend.
         RepositoryError: the cache is not writable.
     """
-    path = cache.directory() / "server" / f"backends-onnxruntime-{native.version}-{native.digest()}"
-    return cache.build_once(path, lambda staging: install(staging, native))
+    return cache.build_once(place(native), lambda staging: install(staging, native))
+
+
+def place(native: NativeBackend) -> Path:
+    """The path of that directory in the cache."""
+    return cache.directory() / "server" / f"backends-onnxruntime-{native.version}-{native.digest()}"
 
 
 def probe() -> Probe:

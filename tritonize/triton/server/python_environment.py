@@ -85,7 +85,7 @@ def require_possible() -> None:
     Raises:
         MissingError: a prerequisite is missing; this does not check whether packages can be downloaded.
     """
-    if not cache.is_complete(_prefix()):
+    if not cache.is_complete(place()):
         prerequisites.require(prerequisites.probe_python())
 
 
@@ -97,7 +97,7 @@ def ready(on_progress: Progress | None = None) -> PythonEnvironment:
         RepositoryError: the disk is full.
     """
     require_possible()
-    prefix = _prefix()
+    prefix = place()
     cache.build_once(prefix, lambda staging: _install(staging, on_progress), check=_check, on_progress=on_progress)
     library = prerequisites.libpython()
     if library is None:  # removed since the environment was built
@@ -120,15 +120,20 @@ def directory(native: NativeBackend, triton: Path) -> Path:
         MissingError: ONNX Runtime's library does not work with the native backend.
         RepositoryError: the cache is not writable.
     """
+    path = backends_place(native, triton)
+    return cache.build_once(path, lambda staging: _assemble(staging, native, triton))
+
+
+def backends_place(native: NativeBackend, triton: Path) -> Path:
+    """The path of the backend directory of a server that runs Python too; its name has a hash of what its content depends on."""
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     key = hashlib.sha256(f"{native.digest()}{_digest()}{triton.resolve()}".encode(errors="surrogateescape")).hexdigest()[:12]
-    path = cache.directory() / "server" / f"backends-python{version}-{key}"
-    return cache.build_once(path, lambda staging: _assemble(staging, native, triton))
+    return cache.directory() / "server" / f"backends-python{version}-{key}"
 
 
 def probe() -> Probe:
     """Whether the environment is installed or can be; it is no prerequisite, because ONNX models do not need it."""
-    prefix = _prefix()
+    prefix = place()
     missing = [item for item in prerequisites.probe_python() if not item.ok]
     if cache.is_complete(prefix):
         found = f"installed in {prefix}"
@@ -140,7 +145,7 @@ def probe() -> Probe:
     return Probe(name="Triton's Python backend, for plans and Python models alone", ok=True, found=found)
 
 
-def _prefix() -> Path:
+def place() -> Path:
     """The folder of this Python's environment; its name contains a hash of everything that its content depends on."""
     key = hashlib.sha256(_LOCK.read_bytes() + os.fsencode(sys.base_prefix)).hexdigest()[:12]
     return cache.directory() / "server" / f"python{platform.python_version()}-{key}"
