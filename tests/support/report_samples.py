@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from tritonize.core import arrays
-from tritonize.core.artifacts import Check, Report, SampleSet, Stage, StagedVersion, TensorFiles
+from tritonize.core.artifacts import Check, Finding, Report, SampleSet, Stage, StagedVersion, TensorFiles
 from tritonize.core.error_location import Location, NodeError
 from tritonize.core.figures import Figures
 from tritonize.core.stages import StageName
@@ -121,6 +122,42 @@ def classifier(folder: Path, wrong: bool = False) -> tuple[Report, Figures]:
     tracker = seen(known, found)
     labels = {"scores": ["tench", "goldfish", "white shark", "hammerhead", "hen", "ostrich", "brambling <& finch>"]}
     return report(tracker, found, model="classifier"), tracker.collector.figures(labels)
+
+
+def several(folder: Path) -> tuple[Report, Figures]:
+    """Six outputs at every served stage and three batch sizes, of which one is wrong, with findings, notes and long details."""
+    random = np.random.default_rng(9)
+    served = tuple(stage for stage in StageName if StageName.ONNXRUNTIME.order <= stage.order <= StageName.NEW_SAMPLES.order)
+    names = [f"output_{number}" for number in range(6)]
+    inputs = [{"x": random.normal(0, 1, (1, 3, 16, 16)).astype(np.float32)} for _ in range(4)]
+    expected = [{name: random.normal(0, 1, (1, 2, 16, 16)).astype(np.float32) for name in names} for _ in inputs]
+    found = [
+        {name: array * np.float32(1 + (1e-2 if name == "output_3" else 1e-6)) for name, array in each.items()} for each in expected
+    ]
+    known = golden(folder, inputs, expected, dict.fromkeys(names[:3], "segmentation"))
+    tracker = seen(known, found, served)
+    single = report(tracker, found)
+    checks = tuple(
+        Check(stage=stage, batch_size=size, samples=(index,), tensors=each.tensors, seconds=0.001 * (index + 1))
+        for stage in served
+        for size in (1, 2, 4)
+        for index, each in enumerate(single.checks[: len(found)])
+    )
+    findings = tuple(
+        Finding(
+            where=f"stream, sample {number}",
+            what="the server sent another number of responses to a request",
+            stage=StageName.STREAM,
+        )
+        for number in range(9)
+    )
+    notes = tuple(f"Note {number} says something about the run that a reader has to know, at some length." for number in range(9))
+    stages = tuple(Stage(name=stage, verdict="passed", seconds=1.0, note="4 responses") for stage in StageName)
+    details = {**single.details, "deep": {f"key {number}": {"number": number, "text": "x" * 60} for number in range(60)}}
+    return (
+        replace(single, checks=checks, findings=findings, notes=notes, stages=stages, details=details, model="several"),
+        tracker.collector.figures(),
+    )
 
 
 def published(tmp_path: Path) -> Path:

@@ -6,10 +6,10 @@ All numbers and reasons come from the Report's values, so the three cannot contr
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from tritonize.core.artifacts import Report
+from tritonize.core.artifacts import Finding, Report
 from tritonize.core.messages import verdict as wording
 from tritonize.core.results import DRAWN, PASSED, PROVEN, Gate, Verdict
 from tritonize.core.stages import StageName, heading
@@ -134,10 +134,19 @@ def _reasons(report: Report, outside: int) -> Iterator[str]:
     failed = [gate for gate in report.gates if gate.verdict == "failed" and gate.gate != "tolerance"]
     yield from (f"{gate.output}: {describe_gate(gate)}" for gate in sorted(failed, key=lambda each: each.stage.order))
     if not report.details.get("error"):  # the error's text repeats the findings
-        yield from (f"{finding.where}: {finding.what}" for finding in report.findings)
+        alike: dict[tuple[object, ...], list[Finding]] = {}
+        for finding in report.findings:
+            alike.setdefault((finding.stage, finding.what) if finding.stage else (finding.where, finding.what), []).append(finding)
+        yield from (f"{places(found)}: {found[0].what}" for found in alike.values())
     compared = {check.stage for check in report.checks}  # their note is the number of comparisons
     failed_here = (stage for stage in report.stages if stage.verdict == "failed" and stage.note and stage.name not in compared)
     yield from (f"{heading(stage.name)}: {stage.note}" for stage in failed_here)
+
+
+def places(findings: Sequence[Finding]) -> str:
+    """Where findings are that say the same: the first place, and the number of the others."""
+    others = len({finding.where for finding in findings}) - 1
+    return f"{findings[0].where}, and {others} more" if others else findings[0].where
 
 
 def _not_run(report: Report) -> Iterator[tuple[str, str]]:

@@ -196,6 +196,15 @@ def test_a_stage_with_a_finding_is_marked_although_its_outputs_passed() -> None:
     assert "✓ Triton, gRPC  " in text
 
 
+def test_the_same_finding_at_several_samples_is_one_reason() -> None:
+    findings = tuple(
+        Finding(where=f"stream, sample {number}", what="too few responses", stage=StageName.STREAM) for number in range(3)
+    )
+    report = replace(FAILED, findings=(*findings, Finding(where="a", what="x"), Finding(where="b", what="x")))
+    assert conclude(report).reasons == ("stream, sample 0, and 2 more: too few responses", "a: x", "b: x")
+    assert "stream, sample 0, and 2 more too few responses" in words_of(html.render(report))
+
+
 LOCATED = {"origin": {"operator": "Conv", "node": "Conv_3", "output": "t"}}
 
 

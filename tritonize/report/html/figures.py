@@ -134,7 +134,7 @@ def _pair(expected: float, found: float) -> tuple[str, str, str]:
 
 
 def _exactly(value: float) -> str:
-    return f"{value:.9g}"
+    return f"{value:.7g}"
 
 
 def by_sample(report: Report, figures: Figures) -> Iterator[Figure]:

@@ -43,6 +43,7 @@ class Fold:
     title: str
     tables: tuple[Table, ...] = ()
     figures: tuple[Figure, ...] = ()
+    slices: tuple[slice_panes.SliceFigure, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +55,6 @@ class Section:
     text: tuple[str, ...] = ()
     tables: tuple[Table, ...] = ()
     figures: tuple[Figure, ...] = ()
-    slices: tuple[slice_panes.SliceFigure, ...] = ()
     commands: tuple[tuple[str, str], ...] = field(default_factory=tuple)
     """Description and command line."""
     folds: tuple[Fold, ...] = ()
@@ -145,13 +145,8 @@ def _sections(
     yield from _differences(report, rows)
     yield _stages(report, rows)
     if slices or classes:
-        yield Section(
-            anchor="pictures",
-            title="More pictures",
-            text=(f"At {figures.heading}.",),
-            folds=_folded_pictures(classes),
-            slices=slices,
-        )
+        title = f"{counted(len(slices) + len(classes), 'more picture')} at {figures.heading}"
+        yield Section(anchor="pictures", title="More pictures", folds=(Fold(title=title, figures=classes, slices=slices),))
     yield from _errors(report, figures)
     if located := html_figures.along_graph(figures):
         yield Section(anchor="graph", title="Error along the graph", figures=(located,))
@@ -171,10 +166,6 @@ def _sections(
     )
 
 
-def _folded_pictures(classes: tuple[Figure, ...]) -> tuple[Fold, ...]:
-    return (Fold(title=f"Highest classes ({len(classes)})", figures=classes),) if classes else ()
-
-
 def _fold(title: str, *candidates: Table) -> Iterator[Fold]:
     if filled_tables := _filled(*candidates):
         yield Fold(title=title, tables=filled_tables)
@@ -183,7 +174,9 @@ def _fold(title: str, *candidates: Table) -> Iterator[Fold]:
 def _differences(report: Report, rows: int) -> Iterator[Section]:
     few = min(rows, _SHOWN)
     shown = _filled(
-        tables.of_findings(report, few), short_tables.of_differences(report.checks, few), short_tables.of_tolerances(report, few)
+        short_tables.of_findings(report, few),
+        short_tables.of_differences(report.checks, few),
+        short_tables.of_tolerances(report, few),
     )
     if shown:
         every = _filled(tables.of_findings(report, rows), tables.of_failures(report.checks, rows))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from tritonize.core.artifacts import Check, Report
-from tritonize.core.conclusion import reference_name
+from tritonize.core.artifacts import Check, Finding, Report
+from tritonize.core.conclusion import places, reference_name
 from tritonize.report import tolerance_text
 from tritonize.report.html import merged
 from tritonize.report.html.tables import VERDICTS, Table, table, worst_element
@@ -16,7 +16,7 @@ def of_stages(report: Report, limit: int) -> Table:
     """The stage table in short: one row for the stages at which an output has the same error."""
     columns: dict[str, list[object]] = {name: [] for name in ("Stages", "Output", "Verdict", "Largest error", "Tolerance")}
     columns |= {name: [] for name in ("Compared", "Outside", "k", "SNR dB")}
-    for group in merged.alike(merged.of(report)):
+    for group in sorted(merged.alike(merged.of(report)), key=lambda rows: rows[0].passed):
         first, tensors = group[0], [tensor for row in group for tensor in row.tensors]
         noise = sorted({row.snr for row in group if row.snr and row.snr != "equal"}, key=float)
         values = (
@@ -36,6 +36,15 @@ def of_stages(report: Report, limit: int) -> Table:
     rows = zip(*known.values(), strict=True)
     caption = f"Error against {reference_name(report)}; stages with the same error share a row"
     return table(caption, tuple(known), rows, limit=limit, verdict=2)
+
+
+def of_findings(report: Report, limit: int) -> Table:
+    """The findings; equal ones at several places share a row."""
+    groups: dict[tuple[object, ...], list[Finding]] = {}
+    for finding in report.findings:
+        groups.setdefault((finding.stage, finding.what, finding.expected, finding.found), []).append(finding)
+    rows = ((places(found), found[0].what, found[0].expected, found[0].found) for found in groups.values())
+    return table("What is wrong", ("Where", "What", "Expected", "Found"), rows, limit=limit)
 
 
 def of_differences(checks: Sequence[Check], limit: int) -> Table:

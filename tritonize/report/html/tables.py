@@ -195,7 +195,7 @@ def of_floors(report: Report, limit: int) -> Table:
 def of_findings(report: Report, limit: int) -> Table:
     """The findings: differences that are not in a tensor."""
     rows = ((f.where, f.what, f.expected, f.found) for f in report.findings)
-    return table("What is wrong", ("Where", "What", "Expected", "Found"), rows, limit=limit)
+    return table("Every finding", ("Where", "What", "Expected", "Found"), rows, limit=limit)
 
 
 def of_stages(report: Report, limit: int) -> Table:
