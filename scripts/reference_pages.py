@@ -442,10 +442,10 @@ def messages() -> Lines:
         module = importlib.import_module(f"tritonize.core.messages.{path.stem}")
         found = [each for each in vars(module).values() if isinstance(each, Message)]
         yield from ("", f"## {path.stem.replace('_', ' ').capitalize()}", "", paragraphs(module.__doc__)[0], "")
-        yield from ("| message | likely cause | next step | code |", "|---|---|---|---|")
+        yield from ("| message | next step | code |", "|---|---|---|")
         for each in found:
-            cells = (_filled(text) for text in (each.what, each.cause, each.next_step))
-            yield f"| {' | '.join(cells)} | `{each.code}` |"
+            cause = f" **Likely cause:** {_filled(each.cause)}" if each.cause else ""
+            yield f"| {_filled(each.what)}{cause} | {_filled(each.next_step)} | `{each.code}` |"
 
 
 def _filled(text: str | None) -> str:
