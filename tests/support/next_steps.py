@@ -98,6 +98,6 @@ def _pip_problem(words: tuple[str, ...]) -> str | None:
 def printed(stderr: str) -> str:
     """The next step in an error as it is printed, its lines joined."""
     lines = iter(stderr.splitlines())
-    first = next((line for line in lines if line.startswith("  next: ")), "")
+    first = next((line for line in lines if line.startswith("  next:")), "")
     rest = itertools.takewhile(lambda line: line.startswith("    "), lines)
-    return " ".join([first.removeprefix("  next: "), *(line.strip() for line in rest)])
+    return " ".join([first.removeprefix("  next:"), *(line.strip() for line in rest)]).strip()

@@ -22,6 +22,8 @@ def improve(error: Any) -> None:
     if getattr(error, "option_name", None) and getattr(error, "ctx", None) and hasattr(error, "possibilities"):
         error.possibilities = None
         error.message = f"{error.message}.{_about_option(error.option_name, error.ctx.command)}"
+    elif "Input should be" in str(getattr(error, "message", "")):  # pydantic's words for a value
+        error.message = error.message.replace("Input should be", "it must be").partition(", unable to parse")[0]
     elif str(getattr(error, "message", "")).startswith(_NO_COMMAND):
         sentence = error.message.partition(" Did you mean")[0]  # Typer suggests `list` for `inspct`, too
         name = sentence[len(_NO_COMMAND) :].rstrip(".").strip("'")
@@ -43,7 +45,7 @@ def _about_command(name: str, group: Command) -> str:
         return f" To export and prove a model: tritonize run {shlex.quote(name)}"
     if near := suggestions.near(name, getattr(group, "commands", ())):
         return f" Did you mean {' or '.join(map(repr, near))}?"
-    inside = [path for path, _ in every_command() if path.split()[-1] == name and " " in path]
+    inside = [path for path, _ in every_command() if path.split()[-1] == name]
     return f" Did you mean `tritonize {inside[0]}`?" if inside else ""
 
 

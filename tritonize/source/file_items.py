@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tritonize.core import arrays, texts
+from tritonize.core import arrays, dtypes, texts
 from tritonize.core.arrays import Array, Arrays
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import samples as wording
@@ -55,11 +55,17 @@ def _checked(path: str, name: str, model: schema.Model, *, array: Array) -> Arra
     if array.dtype == object and (why := input_rules.unusable_text(model, array.reshape(-1).tolist())):
         raise UsageError.of(wording.TEXT_UNUSABLE, where=path, found=why, name=name)
     if not fits or array.dtype != dtype:
-        expected = f"{tensor.dtype} {list(tensor.shape)}"
-        raise UsageError.of(
-            wording.FILE_TENSOR, where=path, expected=expected, found=f"{array.dtype} {list(array.shape)}", name=name
-        )
+        expected = f"{tensor.dtype} [{', '.join(map(str, tensor.shape))}]"
+        raise UsageError.of(wording.FILE_TENSOR, where=path, expected=expected, found=_described(array), name=name)
     return array
+
+
+def _described(array: Array) -> str:
+    """The type, by its name in a spec, and the shape of an array."""
+    try:
+        return f"{dtypes.by_numpy(str(array.dtype)).name} {list(array.shape)}"
+    except KeyError:
+        return f"{array.dtype} {list(array.shape)}"
 
 
 def _items(model: schema.Model, path: str, stored: Arrays, *, split: bool) -> Iterator[Arrays]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from tritonize.core import suggestions
 from tritonize.spec import schema
 
 Where = tuple[str | int, ...]
@@ -84,7 +85,7 @@ def _problems(models: Mapping[str, schema.Model], name: str) -> Iterator[Problem
     steps = model.ensemble
     unknown = [(number, step.model) for number, step in enumerate(steps) if step.model not in models]
     for number, other in unknown:
-        yield ("ensemble", number, "model"), f"the specification has no model {other!r}; it has {', '.join(models)}"
+        yield ("ensemble", number, "model"), f"the specification has no model {other!r}; {suggestions.hint(other, models)}"
     if circle := _circle(models, name):
         yield ("ensemble",), f"ensembles may not contain each other in a circle; found {' -> '.join(circle)}"
     elif not unknown and model.inputs and model.outputs:
@@ -164,7 +165,7 @@ def _names(model: schema.Model, ports: Mapping[str, Ports], steps: Sequence[Maps
                 if tensor not in (known or {}):
                     yield (
                         ("ensemble", number, kind, tensor),
-                        f"model {step.model!r} has no such {kind[:-1]}; it has {', '.join(known or {})}",
+                        f"model {step.model!r} has no such {kind[:-1]}; {suggestions.hint(tensor, known or {})}",
                     )
         if 0 < own.max_batch_size < model.max_batch_size:
             yield (
@@ -203,7 +204,7 @@ def _unwritten(model: schema.Model, steps: Sequence[Maps], origin: Mapping[str, 
     for number, step in enumerate(steps):
         for own, tensor in step.inputs.items():
             if tensor not in origin:
-                yield _place(model, number, "inputs", tensor=own), f"nothing writes {tensor!r}; {_tensors(origin)}"
+                yield _place(model, number, "inputs", tensor=own), f"nothing writes {tensor!r}; {suggestions.hint(tensor, origin)}"
             elif tensor not in ready:
                 yield _place(model, number, "inputs", tensor=own), f"{tensor!r} waits for itself: the steps form a circle"
     for output in model.outputs:

@@ -9,6 +9,7 @@ import itertools
 import math
 from collections.abc import Iterator
 
+from tritonize.core import suggestions
 from tritonize.core.messages import export as wording
 from tritonize.core.results import METRICS
 from tritonize.spec import decoupled, input_rules, schema, sequences, steps
@@ -117,7 +118,7 @@ def _profile_problems(model: schema.Model) -> Iterator[tuple[tuple[str, ...], st
             where, axis = ("profiles", str(number), name), model.axis(name) if name in named else None
             if axis is None:
                 wrong = True
-                yield where, f"no input has a dynamic axis {name!r}; the inputs have {', '.join(sorted(named))}"
+                yield where, f"no input has a dynamic axis {name!r}; {suggestions.hint(name, sorted(named))}"
                 continue
             low, usual, high = model.span(profile, name)
             if not low <= usual <= high:
@@ -202,7 +203,7 @@ def _output_problems(model: schema.Model) -> Iterator[tuple[tuple[str, ...], str
             yield ("outputs", name), wording.OUTPUT_IS_INPUT.text(suggested=f"{name}_out")
         for metric, bound in output.metrics.items():
             if metric not in METRICS:
-                yield ("outputs", name, "metrics", metric), f"unknown metric; known: {', '.join(METRICS)}"
+                yield ("outputs", name, "metrics", metric), f"unknown metric; {suggestions.hint(metric, METRICS)}"
             if bound.min is None and bound.max is None:
                 yield ("outputs", name, "metrics", metric), "needs min or max"
 
@@ -233,7 +234,7 @@ def _axis_problems(model: schema.Model, named: set[str]) -> Iterator[tuple[tuple
         yield ("axes",), f"the dynamic axis {name!r} has no range; {batch}add {name}: {{min: .., opt: .., max: ..}}"
     for name, axis in model.axes.items():
         if name not in named and model.inputs:
-            yield ("axes", name), f"no input has a dynamic axis {name!r}"
+            yield ("axes", name), f"no input has a dynamic axis {name!r}; {suggestions.hint(name, sorted(named))}"
         if any((size - axis.min) % axis.step for size in (axis.opt or axis.max, axis.max)):
             yield (
                 ("axes", name),

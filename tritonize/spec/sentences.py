@@ -76,7 +76,9 @@ def _place(parts: Sequence[str | int]) -> Place:
 def _sentence(problem: Any, where: Place, root: type[BaseModel]) -> str:
     kind, found = problem["type"], problem["input"]
     limits = problem.get("ctx", {}).items()
-    context = {name: int(value) if isinstance(value, float) and value.is_integer() else value for name, value in limits}
+    context: dict[str, Any] = {
+        name: int(value) if isinstance(value, float) and value.is_integer() else value for name, value in limits
+    }
     if kind == "extra_forbidden":
         return f"unknown key; {key_places.hint(where, root, found)}"
     if kind == "missing":

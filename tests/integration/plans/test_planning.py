@@ -245,7 +245,7 @@ def test_profiles_that_divide_the_sizes_share_an_instance():
         (
             {"profiles": [{"width": {"min": 4}}]},
             "profiles.0.width",
-            "no input has a dynamic axis 'width'; the inputs have batch, length",
+            "no input has a dynamic axis 'width'; known: batch, length",
         ),
         ({"profiles": [{}], "backend": "onnxruntime"}, "profiles", "needs backend tensorrt"),
         (

@@ -15,6 +15,8 @@ from tests.support.command import invoke
         ("plan bild", "No such command 'bild'. Did you mean 'build'?"),
         ("request x", "No such command 'request'. Did you mean `tritonize plan request`?"),
         ("heart.pt", "No such command 'heart.pt'. To export and prove a model: tritonize run heart.pt"),
+        ("golden verify x", "No such command 'verify'. Did you mean `tritonize verify`?"),
+        ("serve --http-port x", "Invalid value for '--http-port': it must be a valid integer"),
         ("zzzz", "No such command 'zzzz'."),
         ("run m.pt --max_batch_size 2", "No such option: --max_batch_size. Did you mean --max-batch-size?"),
         ("list --trials 3", "No such option: --trials. It is an option of `tritonize locate`."),

@@ -149,7 +149,7 @@ def test_files_are_split_into_items(tmp_path):
     [
         ({"y": np.zeros((1, 3), np.float32)}, "do not match the model's inputs"),
         ({"x": np.zeros((1, 4), np.float32)}, "differs from the spec in type or shape"),
-        ({"x": np.zeros((1, 3), np.float64)}, "differs from the spec in type or shape"),
+        ({"x": np.zeros((1, 3), np.float64)}, "expected: fp32 \\[batch, 3\\]\n  found: fp64 \\[1, 3\\]"),
         ({"x": np.zeros((3,), np.float32)}, "differs from the spec in type or shape"),
         ({"x": np.zeros((0, 3), np.float32)}, "differ in batch size"),
     ],

@@ -63,8 +63,8 @@ def test_the_steps_come_before_their_ensemble() -> None:
     ("change", "line", "text"),
     [
         (("model: decode,", "model: decoed,"), 7, "models.pipeline.ensemble.0.model: the specification has no model 'decoed'"),
-        (("inputs: {x: pixels}", "inputs: {x: pixles}"), 8, "ensemble.1.inputs.x: nothing writes 'pixles'; the tensors are"),
-        (("inputs: {x: pixels}", "inputs: {y: pixels}"), 8, "ensemble.1.inputs.y: model 'classifier' has no such input; it has x"),
+        (("inputs: {x: pixels}", "inputs: {x: pixles}"), 8, "ensemble.1.inputs.x: nothing writes 'pixles'; did you mean 'pixels'?"),
+        (("inputs: {x: pixels}", "inputs: {y: pixels}"), 8, "ensemble.1.inputs.y: model 'classifier' has no such input; known: x"),
         (("{PIXELS: pixels}", "{PIXEL: pixels}"), 7, "ensemble.0.outputs.PIXEL: model 'decode' has no such output"),
         (("outputs: {PIXELS: pixels}", "outputs: {PIXELS: other}"), 7, "no step and no output takes 'other'; remove it"),
         (("inputs: {x: pixels}}", "inputs: {x: pixels}, outputs: {scores: IMAGE}}"), 8, "'IMAGE' is written twice"),

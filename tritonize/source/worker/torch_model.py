@@ -95,7 +95,9 @@ class LoadedModel(torch.nn.Module):
     def _raised(self, error: BaseException, batch: Mapping[str, Array]) -> ExportError:
         """The error to raise for a model that raised on a batch."""
         text = str(error)
-        line, found = user_line(error) or script_errors.user_line(text), f"{type(error).__name__}: {last_lines(text)}"
+        line, found = user_line(error) or script_errors.user_line(text), last_lines(text)
+        kind = f"{type(error).__name__}: "
+        found = found if found.startswith(kind) else f"{kind}{found}"  # TorchScript's texts begin with the kind
         where = CodePlace(line=line) if line else None
         if script_errors.requires_gpu(text):
             if frozen := script_facts.devices(self.module):
