@@ -21,6 +21,8 @@ _TOOLS = r"(?:tritonize|pip)"
 _WHOLE = re.compile(rf"(?:^|: |&& ){_TOOLS} .+$")
 _QUOTED = re.compile(rf"`({_TOOLS} [^`]+)`")
 _FLAG = re.compile(r"(?<![\w-])--[a-z][A-Za-z-]+")
+_VALUES = {"flags": "--input x:fp32:1x4"}
+"""Values of placeholders that are more than one word."""
 _NUMBERS = {"VERSION": "1", "N": "1"}
 """Words in capitals that stand for a number."""
 
@@ -36,7 +38,7 @@ class Command:
 
 def filled(message: Message) -> str:
     """The next step with a value for every placeholder."""
-    return (message.next_step or "").format_map(defaultdict(lambda: "1"))
+    return (message.next_step or "").format_map(defaultdict(lambda: "1", _VALUES))
 
 
 def commands(text: str) -> Iterator[Command]:

@@ -89,7 +89,7 @@ def _sentence(problem: Any, where: Place, root: type[BaseModel]) -> str:
         allowed = re.findall(r"'([^']*)'", context["expected"])
         return f"unknown value {_short(repr(found))}; {_value_hint(found, allowed)}"
     plain = problem["msg"][:1].lower() + problem["msg"][1:]
-    text = _WANTED[kind].format(**context) if kind in _WANTED else _FORMS.get(context.get("pattern"), plain)
+    text = _WANTED[kind].format(**context) if kind in _WANTED else _FORMS.get(str(context.get("pattern")), plain)
     if kind in ("dict_type", "model_type") and (keys := list(key_places.fields_at(where, root))):
         text = f"{text} with keys such as {', '.join(keys[:3])}"
     if kind == "string_type" and isinstance(found, int | float):
