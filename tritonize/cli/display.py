@@ -187,7 +187,9 @@ class Display:
     def _line(self, text: str, style: Style | None = None) -> None:
         with self._lock:
             self._erase()
-            if not self._quiet:
+            if not self._quiet and style is None:
+                terminal.say_wrapped(text, err=True)
+            elif not self._quiet:
                 say(text, err=True, style=style)
 
     def _erase(self) -> None:

@@ -12,7 +12,7 @@ import typer
 from tritonize.cli.display import display
 from tritonize.cli.servers import Server, started
 from tritonize.cli.sign import RequireSignature
-from tritonize.cli.terminal import say
+from tritonize.cli.terminal import say, say_wrapped
 from tritonize.core.errors import EXIT_DIFFERS
 from tritonize.core.local_paths import local
 from tritonize.core.stages import StageName
@@ -149,13 +149,13 @@ def _warn_of_others(address: str) -> None:
     from tritonize.core.messages import server as wording
 
     if not IPv4Address(address).is_loopback:
-        say(wording.SERVING_TO_OTHERS.text(address=address), err=True)
+        say_wrapped(wording.SERVING_TO_OTHERS.text(address=address), err=True)
 
 
 def _say_again(running: Running, key: Path) -> None:
     from tritonize.core.messages import server as wording
 
-    say(wording.SERVING_AGAIN.text(http=running.http_url, key=key), err=True)
+    say_wrapped(wording.SERVING_AGAIN.text(http=running.http_url, key=key), err=True)
 
 
 def _warn(address: str, running: Running) -> None:
@@ -164,7 +164,7 @@ def _warn(address: str, running: Running) -> None:
 
     _warn_of_others(address)
     if not running.key_is_hidden:
-        say(wording.KEY_VISIBLE.text(), err=True)
+        say_wrapped(wording.KEY_VISIBLE.text(), err=True)
 
 
 def _announce(server: Running, models: Sequence[str], key: Path, *, checked: ToServe, json: bool, control: bool = False) -> None:
@@ -185,13 +185,13 @@ def _announce(server: Running, models: Sequence[str], key: Path, *, checked: ToS
         for model, fields in server.set_aside.items():
             for each in fields:
                 said = verdict_wording.SET_ASIDE.text(fields=f"{each.field} {each.value}".strip(), reason=each.reason)
-                say(wording.SERVED_WITHOUT.text(model=model, field=said), err=True)
-        say(wording.SERVING.text(models=", ".join(models), **addresses))
-        say(wording.SERVING_KEY.text(key=key, http=server.http_url))
+                say_wrapped(wording.SERVED_WITHOUT.text(model=model, field=said), err=True)
+        say_wrapped(wording.SERVING.text(models=", ".join(models), **addresses))
+        say_wrapped(wording.SERVING_KEY.text(key=key, http=server.http_url))
         if server.metrics_url:
-            say(wording.SERVING_METRICS.text(metrics=server.metrics_url))
+            say_wrapped(wording.SERVING_METRICS.text(metrics=server.metrics_url))
         if control:
-            say(wording.SERVING_CONTROL.text(key=key, http=server.http_url, model=models[0]))
+            say_wrapped(wording.SERVING_CONTROL.text(key=key, http=server.http_url, model=models[0]))
 
 
 def _print_findings(checked: ToServe, *, serve_anyway: bool, json: bool) -> None:
@@ -203,12 +203,12 @@ def _print_findings(checked: ToServe, *, serve_anyway: bool, json: bool) -> None
     from tritonize.core.messages import repository as wording
 
     for note in () if json else checked.notes:
-        say(note, err=True)
+        say_wrapped(note, err=True)
     if not checked.findings:
         return
     for finding in checked.findings:
-        say(f"{finding.where}: {finding.what}", err=True)
-    say((wording.SERVED_ANYWAY if serve_anyway else wording.NOT_SERVED).text(), err=True)
+        say_wrapped(f"{finding.where}: {finding.what}", err=True)
+    say_wrapped((wording.SERVED_ANYWAY if serve_anyway else wording.NOT_SERVED).text(), err=True)
     if not serve_anyway:
         if json:
             from json import dumps
@@ -225,6 +225,6 @@ def _require_unchanged(checked: ToServe) -> None:
     """
     findings = [finding for each in checked.checked for finding in each.changed_in_place()]
     for finding in findings:
-        say(f"{finding.where}: {finding.what}", err=True)
+        say_wrapped(f"{finding.where}: {finding.what}", err=True)
     if findings:
         raise typer.Exit(EXIT_DIFFERS)

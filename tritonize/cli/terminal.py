@@ -10,7 +10,7 @@ from typing import Literal, TextIO
 
 import typer
 
-from tritonize.core import printable
+from tritonize.core import printable, wrapping
 
 NARROWEST, WIDEST = 80, 200
 """Columns that text is made for: a narrower terminal wraps it, and longer lines are hard to read."""
@@ -84,6 +84,12 @@ def say(text: str = "", *, err: bool = False, nl: bool = True, style: Style | No
     if style is not None and colours:
         shown = typer.style(shown, fg=style.value, bold=True)
     typer.echo(shown, err=err, nl=nl, color=colours)
+
+
+def say_wrapped(text: str, *, err: bool = False) -> None:
+    """Print a paragraph, wrapped at the width of its stream."""
+    with wrapping.at(width(err=err)):
+        say("\n".join(wrapping.wrapped(printable.line(text))), err=err)
 
 
 def heading(text: str) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 PLAIN = 80
 """Columns of a file, and of a terminal whose width is not known."""
 
-_COMMAND = re.compile(r"`[^`]*`|(?<=: )(?:tritonize|pip) .*$", re.MULTILINE)
+_COMMAND = re.compile(r"`[^`]*`|(?<=: )(?:tritonize|pip|curl) .*$", re.MULTILINE)
 """A command in a sentence: in backticks, or at the end after a colon."""
 
 _width = PLAIN
