@@ -25,7 +25,7 @@ def clean(
         ),
     ] = None,
     with_cache: Annotated[
-        bool, typer.Option("--cache", help="Also remove cached plans and timings, and server runtimes of other releases.")
+        bool, typer.Option("--cache", help="Also remove cached plans, timings and pages, and server runtimes of other releases.")
     ] = False,
     *,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove without a question.")] = False,

@@ -106,10 +106,15 @@ def _name_of(pid: int) -> str | None:
         return None
 
 
-def uses(path: Path) -> bool:
-    """Whether a process of this user has a file at or below the path open or mapped, or as its program or working folder."""
+def open_files() -> frozenset[str]:
+    """The files and folders that processes of this user have open, mapped, or as their program or working folder."""
+    return frozenset(name for pid in _running() for name in _files_of(pid))
+
+
+def uses(path: Path, files: frozenset[str]) -> bool:
+    """Whether one of these files is the path, or lies below it."""
     inside = f"{os.path.realpath(path)}/"
-    return any(f"{name}/".startswith(inside) for pid in _running() for name in _files_of(pid))
+    return any(f"{name}/".startswith(inside) for name in files)
 
 
 def _files_of(pid: int) -> Iterator[str]:

@@ -65,8 +65,9 @@ def find(repositories: Sequence[Path], *, with_cache: bool) -> Found:
             remove = functools.partial(temporary.remove, path)
             found += [_leftover("temporary files of a killed process", path, remove)]
     if with_cache:
+        open_files = cleanup.open_files()
         for kind, path in _cached():
-            if cleanup.uses(path) or cache.is_locked(path):
+            if cleanup.uses(path, open_files) or cache.is_locked(path):
                 used.append(path)
             else:
                 found.append(_leftover(kind, path, functools.partial(_remove_cached, path)))
@@ -116,6 +117,8 @@ def _cached() -> Iterator[tuple[str, Path]]:
         yield "a TensorRT plan in the cache", path
     for path in _own(root / "timings"):
         yield "kernel timings of TensorRT", path
+    for path in _own(root / "reports"):
+        yield "a page that `tritonize report` opened", path
     current = runtimes.current()
     for path in _own(root / "server"):
         if path not in current:
@@ -124,7 +127,7 @@ def _cached() -> Iterator[tuple[str, Path]]:
 
 def _own(folder: Path) -> Iterator[Path]:
     """The entries of a folder of the cache that are this user's files and folders; none if the folder is a link itself."""
-    if any(each.is_symlink() for each in (folder, folder.parent)) or not folder.is_dir():
+    if folder.is_symlink() or not folder.is_dir():  # the cache itself may be a link of the user's
         return
     for path in sorted(folder.iterdir()):
         found = path.lstat()
@@ -133,7 +136,7 @@ def _own(folder: Path) -> Iterator[Path]:
 
 
 def _remove_cached(path: Path) -> bool:
-    if cleanup.uses(path):
+    if cleanup.uses(path, cleanup.open_files()):
         return False
     if path.is_dir():
         cache.drop(path)  # not while another process has its lock

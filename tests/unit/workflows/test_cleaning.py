@@ -131,9 +131,11 @@ def test_the_cache_is_cleaned_only_on_request_and_without_what_is_used(monkeypat
     plan, old, current = cached("plans/one"), cached("server/triton-old"), cached("server/triton-new")
     (Path("cache") / "timings").mkdir()
     (Path("cache") / "timings" / "a.cache").write_text("times")
+    (Path("cache") / "reports").mkdir()
+    (Path("cache") / "reports" / "page.html").write_text("page")
     monkeypatch.setattr(cleaning.runtimes, "current", lambda: frozenset([current.absolute()]))
     assert found(with_cache=False) == {}
-    assert list(found()) == ["one", "a.cache", "triton-old"]
+    assert list(found()) == ["one", "a.cache", "page.html", "triton-old"]
     with (old / "tritonserver").open("w"):
         listed = cleaning.find([PLACE], with_cache=True)
         assert listed.in_use == (old.absolute(),)
