@@ -86,7 +86,6 @@ PARSED = {
     "golden-samples-differ": _INDEX,
     "golden-set-damaged": _SPEC,
     "golden-set-unreadable": _SPEC,
-    "inputs-guessed": "runs PyTorch and a server",
     "locate-part-failed": "needs ONNX Runtime",
     "locate-part-refused": "needs ONNX Runtime",
     "manifest-damaged": _SPEC,
