@@ -55,7 +55,6 @@ class Manifest(TypedDict):
     steps: NotRequired[JsonObject]
     """Of an ensemble: the models of its steps to the versions and files that it was proven with."""
     details: NotRequired[JsonObject]
-    limits: NotRequired[JsonObject]
     tolerances: NotRequired[JsonObject]
     adopted: NotRequired[bool]
     """Whether somebody else made the version's files; see `workflows.adopt`."""

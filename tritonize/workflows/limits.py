@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Self  # Any: JSON data of a manifest
+from typing import Any, Self  # Any: JSON data
 
 from tritonize.core.messages import tolerance as wording
 from tritonize.quality.golden_set import Rules
@@ -48,10 +48,17 @@ class Limits:
         return cls(set_in=set_in, outputs=outputs)
 
     @classmethod
-    def from_manifest(cls, manifest: Mapping[str, Any]) -> Self | None:
-        """The limits that a version was proven with; `None` if its manifest has none, as in earlier releases."""
-        plain = manifest.get("limits")
-        return cls(set_in=str(plain["set_in"]), outputs=plain["outputs"]) if isinstance(plain, Mapping) else None
+    def from_manifest(cls, manifest: Mapping[str, object]) -> Self | None:
+        """The limits that a version was proven with; `None` if its manifest has none, as in earlier releases, or unusable ones."""
+        plain: Any = manifest.get("limits")
+        try:
+            outputs = {
+                str(output): {name: None if limits[name] is None else float(limits[name]) for name in DEFAULTS}
+                for output, limits in plain["outputs"].items()
+            }
+            return cls(set_in=str(plain["set_in"]), outputs=outputs)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            return None
 
     def wider(self) -> Iterator[tuple[str, str]]:
         """Yield output and name of each limit that is wider than the default."""

@@ -56,8 +56,8 @@ def details(checked: Checked, verified: served_comparison.Verification) -> dict[
     """What the report says besides the comparisons: fields left out, limits, a quick run, the reference of an adopted version."""
     fields: dict[str, object] = {"set_aside": [to_json(each) for each in verified.set_aside]} if verified.set_aside else {}
     manifest = checked.manifest
-    if "limits" in manifest:
-        fields["limits"] = manifest["limits"]
+    if limits := Limits.from_manifest(manifest):
+        fields["limits"] = limits.as_json()
     if "quick" in manifest:
         fields["quick"] = manifest["quick"]
     return {**fields, **({"reference": manifest["reference"]} if "adopted" in manifest else {})}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tritonize.quality.golden_set import Rules
 from tritonize.spec.schema import Tolerance
 from tritonize.workflows.limits import Limits
@@ -33,3 +35,8 @@ def test_a_manifest_gives_them_back() -> None:
     limits = Limits.of(rules(Tolerance(rtol=1.0, atol=0.0)), "Python")
     assert Limits.from_manifest({"limits": limits.as_json()}) == limits
     assert Limits.from_manifest({}) is None
+
+
+@pytest.mark.parametrize("plain", [None, [], {"set_in": "x"}, {"set_in": "x", "outputs": {"y": {"rtol": "much"}}}, {"outputs": []}])
+def test_a_manifest_that_was_written_by_hand_is_no_crash(plain: object) -> None:
+    assert Limits.from_manifest({"limits": plain}) is None
