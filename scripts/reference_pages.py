@@ -43,7 +43,12 @@ def paragraphs(docstring: str | None) -> list[str]:
     """The paragraphs of a docstring before its sections (`Args:` and the others), each in one line."""
     text = inspect.cleandoc(docstring or "").partition("\f")[0]
     text = re.split(r"^(?:Args|Returns|Raises|Source):", text, maxsplit=1, flags=re.MULTILINE)[0]
-    return [flat(each).replace("\\|", "|") for each in text.split("\n\n") if each.strip()]
+    return [_paragraph(each) for each in text.split("\n\n") if each.strip()]
+
+
+def _paragraph(text: str) -> str:
+    """A paragraph in one line; an example as a block of code."""
+    return f"```python\n{text.strip()}\n```" if text.startswith(">>> ") else flat(text).replace("\\|", "|")
 
 
 # Commands

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar  # Any: JSON data, which readers take apart by key
 
+from tritonize.core import notebook
 from tritonize.core.connection_options import ConnectionOptions
 from tritonize.core.decisions import Decision, Warned
 from tritonize.core.errors import CodePlace
@@ -455,9 +456,32 @@ class Report:
     """Whether the version is in the repository."""
 
     def __repr__(self) -> str:
-        """A short form; the full content is thousands of numbers, which are in `report.json`."""
-        version = f" version {self.version}" if self.version is not None else ""
-        return f"<Report of {self.command}, {self.model}{version}: {self.verdict}>"
+        """One line of at most 79 characters; the full content is thousands of numbers, which are in `report.json`."""
+        start, rest = f"<Report of {self.command}, ", f"{self._of_version}: {self.verdict}, {len(self.checks)} comparisons>"
+        model = notebook.cut(" ".join(self.model.split()), max(8, 79 - len(start) - len(rest)))
+        return f"{start}{model}{rest}"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the verdict, what is wrong, and a row for each stage and output. The report's page has more."""
+        outside = sum(not check.passed for check in self.checks)
+        lines = [f"{len(self.checks)} comparisons, {outside} outside the tolerance"] if self.checks else []
+        lines += [f"{finding.where}: {finding.what}" for finding in self.findings]
+        lines += [f"{'published' if self.published else 'lies in'}: {self.location}"] if self.location is not None else []
+        compared: dict[tuple[StageName, str], list[TensorCheck]] = {}
+        for check in self.checks:
+            for tensor in check.tensors:
+                compared.setdefault((check.stage, tensor.name), []).append(tensor)
+        rows = []
+        for (stage, output), tensors in compared.items():
+            far = max((each.max_abs for each in tensors if each.max_abs is not None), default=None)
+            bad = sum(not each.passed for each in tensors)
+            rows.append([stage.heading, output, str(len(tensors)), "–" if far is None else f"{far:.2e}", str(bad)])
+        header = ("stage", "output", "answers", "max abs", "bad")
+        return notebook.fragment(f"{self.model}{self._of_version}", self.verdict, lines, header=header, rows=rows)
+
+    @property
+    def _of_version(self) -> str:
+        return f" version {self.version}" if self.version is not None else ""
 
 
 def to_json(value: object) -> Any:

@@ -137,6 +137,11 @@ VIEW_NO_ONNX = Message(
     what="The version has no ONNX file.",
     next_step="open the ONNX file that the plan was built from, by its path",
 )
+VERIFY_WHAT = Message(
+    code="api-verify-what",
+    what="verify takes either a model repository or a golden file.",
+    next_step='pass one of them: verify("model_repository") or verify(golden="heart-1.golden", urls=["http://host:8000"])',
+)
 NO_SUBJECT = Message(
     code="api-no-subject",
     what="The first argument is neither a specification nor a model.",
