@@ -1,4 +1,7 @@
-"""Export, prove and compare models: `run`, `build`, `compare_models` and `measure_tolerance`."""
+"""Export, prove and compare models: `run`, `build`, `compare_models` and `measure_tolerance`.
+
+The example needs `import torch, tritonize`.
+"""
 
 from __future__ import annotations
 
@@ -42,11 +45,9 @@ def run(
 ) -> tuple[Report, ...]:
     """Export, serve, verify and publish the models of a specification.
 
-    >>> import torch, tritonize
-    >>> model = torch.nn.Linear(8, 4)
-    >>> (report,) = tritonize.run(model, name="classifier", example=torch.randn(1, 8))
-    >>> report.verdict, report.published
-    ('passed', True)
+    >>> (report,) = tritonize.run(torch.nn.Linear(8, 4), name="classifier", example=torch.randn(1, 8))
+    >>> report.verdict
+    'passed'
 
     Args:
         specification: a `Spec`, the path of a YAML file, or a model: a `torch.nn.Module` (also a ScriptModule) or a
@@ -58,21 +59,18 @@ def run(
         plans: folders with TensorRT plans that other machines built from a request (`request_plans`); no plan is built then.
         quick: leave out float64, edge cases, NaN inputs and most requests; the verdict is then `passed quick`.
         force: run models that are up to date too.
-        server: `embedded`, `binary`, `docker` or `auto`, which starts a server in that way; or the addresses of a running Triton,
-            on which the versions are then proven.
+        server: `auto`, `embedded`, `binary` or `docker` to start one; or addresses of a running Triton, to prove versions there.
         server_repository: its model repository, as a folder that this machine can write; by default the files are sent to it.
         connection: certificates, headers and limits of the connection to it.
         on_stage: called with a stage's name and `None` when it begins, and with its `Stage` when it ends.
         on_progress: called with a `Progress` (done, total, unit, text) during long stages, from any thread.
-        description: only with a model; see `ModelDescription`. `example` has its inputs, by position or by name; `name`,
-            `repository`, and any field of a model in a spec, such as `inputs`, `axes`, `outputs` or `samples`.
+        description: only with a model: `example`, its inputs, and what a spec would say about it; see `ModelDescription`.
 
     Returns:
         One report per model; its `verdict` is `passed` if the served outputs match PyTorch's.
 
     Raises:
-        UsageError, MissingError, ExportError, RepositoryError, ServerError: the failing model is not published, and no process
-            or temporary file is left.
+        UsageError, MissingError, ExportError, RepositoryError, ServerError: nothing of the model is published or left behind.
     """
     with specified(specification, description) as given, lines(on_progress) as on_line:
         options = job_workflow.Options(
@@ -134,12 +132,6 @@ def measure_tolerance(
 
     Arguments are as in `run`. `Report.tolerances` has the result for each output; it is in the reports of `run`, `build` and
     `verify` too.
-
-    >>> import torch, tritonize
-    >>> (report,) = tritonize.measure_tolerance(torch.nn.Linear(8, 4), example=torch.randn(1, 8))
-    >>> (advice,) = report.tolerances
-    >>> advice.output, advice.passed, advice.least_atol < 1e-5
-    ('OUTPUT__0', True, True)
 
     Raises:
         UnprovenError: a model's outputs are compared on a server alone.

@@ -46,7 +46,6 @@ def verify(
     With a repository, it compares the files of each version with its manifest, and a server's responses with its golden set. With a
     golden file, it compares the responses of the server at `urls` with that file, without the repository and the model's source.
 
-    >>> import tritonize
     >>> (report,) = tritonize.verify("model_repository", models=["classifier"])
     >>> report.verdict
     'passed'
@@ -72,22 +71,7 @@ def verify(
     if profile not in weight.PROFILES or (rate is not None and not rate > 0):
         expected = f"profile: one of {', '.join(weight.PROFILES)}; rate: above 0"
         raise UsageError.of(usage.WEIGHT_INVALID, found=f"profile={profile!r}, rate={rate}", expected=expected)
-    if golden is not None and len(models) > 1:
-        raise UsageError.of(usage.GOLDEN_MODELS, found=", ".join(models))
     with lines(on_progress) as on_line:
-        if golden is not None:
-            file = golden_workflow.Request(
-                path=local(golden),
-                urls=urls,
-                connection=connection or ConnectionOptions(),
-                model=models[0] if models else None,
-                version=version,
-                profile=profile,
-                rate=rate,
-                on_stage=on_stage or silent,
-                on_progress=on_line,
-            )
-            return (replicas.verify_golden(file, on_progress=on_line),)
         request = verify_workflow.Request(
             repository=local(repository or ""),
             models=models,
@@ -100,7 +84,25 @@ def verify(
             on_stage=on_stage or silent,
             on_progress=on_line,
         )
-        return replicas.verify(request)
+        return replicas.verify(request) if golden is None else (_verify_golden(local(golden), request),)
+
+
+def _verify_golden(path: Path, request: verify_workflow.Request) -> Report:
+    """Verify a deployment with a golden file, as a request for a repository asks for it."""
+    if len(request.models) > 1:
+        raise UsageError.of(usage.GOLDEN_MODELS, found=", ".join(request.models))
+    golden = golden_workflow.Request(
+        path=path,
+        urls=request.urls,
+        connection=request.connection,
+        model=request.models[0] if request.models else None,
+        version=request.version,
+        profile=request.profile,
+        rate=request.rate,
+        on_stage=request.on_stage,
+        on_progress=request.on_progress,
+    )
+    return replicas.verify_golden(golden, on_progress=request.on_progress)
 
 
 @in_python
@@ -115,7 +117,6 @@ def write_golden(
 ) -> Export:
     """Write the samples, expected outputs and rules of a version to one file, with which `verify` checks a deployment.
 
-    >>> import tritonize
     >>> written = tritonize.write_golden("model_repository", "classifier")
     >>> written.path.name
     'classifier-1.golden'
@@ -140,7 +141,6 @@ def write_golden(
 def read_golden(path: Path | str) -> GoldenFile:
     """Check a golden file, and return what it says: where it comes from, and its rules. Its arrays are not kept.
 
-    >>> import tritonize
     >>> file = tritonize.read_golden("classifier-1.golden")
     >>> file.origin.model, file.origin.verdict
     ('classifier', 'passed')

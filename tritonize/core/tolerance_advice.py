@@ -107,5 +107,9 @@ class ToleranceAdvice:
 
 
 def rounded_up(value: float | None) -> float | None:
-    """Return the smallest number of two significant digits that is not below a value; infinite numbers and `None` as they are."""
+    """Return the smallest number of two significant digits that is not below a value; infinite numbers and `None` as they are.
+
+    >>> rounded_up(1.2345e-4)
+    0.00013
+    """
     return float(_TWO_DIGITS.create_decimal(Decimal(value))) if value is not None and value == value else value

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import invoke
-from tritonize import api
+from tritonize.api import building
 from tritonize.core.connection_options import ConnectionOptions
 from tritonize.core.errors import UsageError
 from tritonize.core.server_choice import ServerChoice, chosen
@@ -59,8 +59,8 @@ def test_a_command_refuses_it_at_once(words: list[str], code: str) -> None:
 
 def test_the_python_api_takes_the_same() -> None:
     connection = ConnectionOptions(timeout_s=3)
-    found = api._server(["http://h:8000", "grpc://h:8001"], "models", connection)
+    found = building._server(["http://h:8000", "grpc://h:8001"], "models", connection)
     assert found == ServerChoice(urls=("http://h:8000", "grpc://h:8001"), shared=Path("models"), connection=connection)
-    assert api._server("binary", None, None).way == "binary"
+    assert building._server("binary", None, None).way == "binary"
     with pytest.raises(UsageError):
-        api._server("nowhere", None, None)
+        building._server("nowhere", None, None)

@@ -48,7 +48,10 @@ def test_the_public_names_are_listed_and_documented():
     import tritonize as package
 
     assert package.__all__ == [
-        "build", "compare_models", "isolate", "operator", "run", "verify", "ConnectionOptions", "Report", "Spec",
+        "build", "build_plans", "check_plan", "collect_plans", "compare_models", "diff", "isolate", "measure_tolerance", "operator",
+        "prove_plans", "read_golden", "request_plans", "run", "verify", "write_golden",
+        "ConnectionOptions", "ModelDescription", "Progress", "Report", "Stage", "ToleranceAdvice",
+        "Axis", "Input", "Model", "Output", "Quality", "Samples", "Spec", "Tolerance",
         "ExportError", "InferenceError", "MissingError", "PlanError",
         "RepositoryError", "ServerError", "TritonizeError", "UnprovenError", "UsageError",
     ]  # fmt: skip
