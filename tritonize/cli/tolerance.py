@@ -43,9 +43,13 @@ def tolerance(
     is 1 if an output does not pass with its tolerance.
     """
     from tritonize.cli.flags import RunFlags
+    from tritonize.core.errors import UsageError
+    from tritonize.core.messages import tolerance as wording
     from tritonize.workflows import tolerance as workflow
 
     if len(names) == 1 and _is_source(names[0]):
+        if version is not None:
+            raise UsageError.of(wording.VERSION_OF_SOURCE, found=f"--version {version}", source=names[0])
         given = RunFlags(
             source=names[0],
             **vars(described),
@@ -56,6 +60,8 @@ def tolerance(
         )
         reports: Sequence[Report] = _measured(given)
     else:
+        if unused := [*described.describing(), *(["--sample-file"] if sample_files else []), *(["--model"] if models else [])]:
+            raise UsageError.of(wording.FLAGS_OF_REPORT, found=", ".join(unused))
         reports = [workflow.stored(_directory(names, version))]
     if json:
         _print(reports)

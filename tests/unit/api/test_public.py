@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import typing
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,11 @@ def test_a_golden_file_is_of_one_model() -> None:
     with pytest.raises(UsageError) as caught:
         tritonize.verify(golden="heart.golden", urls=["http://127.0.0.1:1"], models=["a", "b"])
     assert caught.value.code == "golden-several-models"
+
+
+@pytest.mark.parametrize("function", [tritonize.run, tritonize.build, tritonize.measure_tolerance])
+def test_editors_and_type_checkers_know_the_keyword_arguments(function: Callable[..., object]) -> None:
+    assert typing.get_type_hints(function)["description"] == typing.Unpack[ModelDescription]
 
 
 def test_a_spec_takes_no_description() -> None:

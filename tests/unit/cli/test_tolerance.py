@@ -60,3 +60,12 @@ def test_a_report_of_an_earlier_release_has_none(failed: Path) -> None:
     path.write_text(json.dumps(plain))
     result = CliRunner().invoke(app, ["tolerance", str(failed)])
     assert getattr(result.exception, "code", None) == "tolerance-no-report"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [(["spec.yaml", "--version", "3"], "tolerance-version-of-source"), (["heart", "--opset", "17"], "tolerance-flags-of-report")],
+)
+def test_flags_that_would_have_no_effect_are_errors(arguments: list[str], code: str) -> None:
+    result = CliRunner().invoke(app, ["tolerance", *arguments])
+    assert getattr(result.exception, "code", None) == code

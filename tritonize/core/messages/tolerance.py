@@ -33,6 +33,16 @@ WIDER = Message(
     code="limits-wider",
     what="Limits wider than the defaults, set in {set_in}: {limits}.",
 )
+VERSION_OF_SOURCE = Message(
+    code="tolerance-version-of-source",
+    what="--version is for a published model; {source} is compared anew.",
+    next_step="remove --version, or name a model of a repository: tritonize tolerance REPOSITORY MODEL --version N",
+)
+FLAGS_OF_REPORT = Message(
+    code="tolerance-flags-of-report",
+    what="A published or staged version is not compared anew, so flags that describe a model do not apply.",
+    next_step="remove the flags, or pass a spec or a model file",
+)
 NOTHING_COMPARED = Message(
     code="tolerance-nothing-compared",
     what="{model} has no comparison of outputs to compute a tolerance from.",
