@@ -67,7 +67,9 @@ def tolerance(
         _print(reports)
     else:
         say_lines(_lines(reports))
-    if any(not each.passed for report in reports for each in report.tolerances) or any("error" in each.details for each in reports):
+    if any(not each.passed or each.concerns for report in reports for each in report.tolerances) or any(
+        "error" in each.details for each in reports
+    ):
         raise typer.Exit(EXIT_DIFFERS)
 
 

@@ -91,11 +91,11 @@ class ToleranceAdvice:
 
     @property
     def concerns(self) -> tuple[Concern, ...]:
-        """Why a wider tolerance is not the answer; empty if the output passes, or if nothing speaks against one."""
-        if self.passed:
-            return ()
+        """Why a wider tolerance is not the answer; empty if the output passes every gate, or if nothing speaks against one."""
         found: list[Concern] = []
-        if self.pattern:
+        if self.passed:
+            pass  # its noise-floor gate may have failed nevertheless
+        elif self.pattern:
             found.append(self.pattern)
         elif self.least_atol is None:
             found.append("not comparable")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from tritonize.core.artifacts import to_json
 from tritonize.core.messages import tolerance as wording
-from tritonize.core.tolerance_advice import Concern, ToleranceAdvice
+from tritonize.core.tolerance_advice import Concern, ToleranceAdvice, rounded_up
 from tritonize.core.wrapping import wrapped
 
 LISTED = 8
@@ -35,8 +35,8 @@ def plain(advice: ToleranceAdvice) -> dict[str, object]:
 
 
 def after_failure(advice: Sequence[ToleranceAdvice]) -> Iterator[str]:
-    """Yield the part of a report about the outputs that are outside their tolerance."""
-    failed = [each for each in advice if not each.passed]
+    """Yield the part of a report about the outputs that are outside their tolerance or above their noise-floor ratio."""
+    failed = [each for each in advice if not each.passed or each.concerns]
     if failed:
         yield from ("", "Smallest tolerance with which it would pass:")
         for each in failed[:LISTED]:
@@ -115,7 +115,7 @@ def warning(advice: ToleranceAdvice, concern: Concern) -> str:
     if concern == "scaled":
         return wording.SCALED.text(factor=advice.factor)
     if concern == "beyond rounding":
-        return wording.BEYOND_ROUNDING.text(k=advice.k, limit=advice.k_limit)
+        return wording.BEYOND_ROUNDING.text(k=advice.k, limit=advice.k_limit, needed=rounded_up(advice.k))
     if concern == "as large as the output":
         return wording.AS_LARGE.text(share=advice.of_rms)
     return wording.NOT_COMPARABLE.text(reason=advice.reason)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ from tritonize.core import arrays
 from tritonize.core.artifacts import Report, from_json
 from tritonize.core.stages import StageName
 from tritonize.core.tolerance_advice import ToleranceAdvice, rounded_up
-from tritonize.quality import gates
+from tritonize.quality import gates, noise_floor
 from tritonize.quality.batch_checks import check_outputs
 from tritonize.quality.tracker import ErrorTracker
 from tritonize.report import text, tolerance_text
@@ -61,7 +63,26 @@ def test_a_difference_that_is_no_rounding_is_said_to_be_none() -> None:
     assert advice(1.0, noise_floor=None).concerns == ("as large as the output",)
     assert advice(0.0, permuted=True).concerns == ("reordered", "beyond rounding")
     assert advice(1e-7).concerns == ()
+    within = advice(5e-6)
+    assert (within.passed, within.concerns) == (True, ("beyond rounding",))
+    assert f"smallest `noise_floor` that passes is {rounded_up(within.k):.2g}" in " ".join(
+        "\n".join(tolerance_text.lines(within)).split()
+    )
     assert advice(1e-7).passed
+
+
+def test_a_reduced_precision_is_measured_by_its_own_error() -> None:
+    golden = question(4, tolerance=Tolerance(rtol=0.0, atol=1e-5))
+    tracker, checks = ErrorTracker(golden), []
+    tracker.judge_reduced_by(tuple(replace(each, unit=noise_floor.UNITS["fp16"], noise=1e-3) for each in golden.floors))
+    for index in range(4):
+        expected = golden.expected_outputs((index,))
+        found = {"y": (expected["y"] + 2e-3).astype(np.float32)}
+        stage = StageName.ONNXRUNTIME_FP16
+        checks.append(check_outputs(golden, stage, (index,), expected=expected, found=found, tracker=tracker))
+    (found_advice,) = gates.judge(tracker, checks).tolerances
+    assert (found_advice.precision, found_advice.own_error, found_advice.concerns) == ("fp16", 1e-3, ())
+    assert found_advice.of_own_error == pytest.approx(2.0, rel=1e-3)
 
 
 @pytest.mark.parametrize(

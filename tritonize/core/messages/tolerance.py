@@ -22,7 +22,7 @@ BEYOND_ROUNDING = Message(
     code="tolerance-beyond-rounding",
     what=(
         "The noise-floor ratio (k) is {k:.3g}, at most {limit:g} is allowed: the error is more than rounding explains. That gate "
-        "fails with any tolerance."
+        "fails with any tolerance; the smallest `noise_floor` that passes is {needed:.2g}."
     ),
 )
 AS_LARGE = Message(
