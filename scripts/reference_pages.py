@@ -48,7 +48,7 @@ def paragraphs(docstring: str | None) -> list[str]:
 
 def _paragraph(text: str) -> str:
     """A paragraph in one line; an example as a block of code."""
-    return f"```python\n{text.strip()}\n```" if text.startswith(">>> ") else flat(text).replace("\\|", "|")
+    return f"```text\n{text.strip()}\n```" if text.startswith(">>> ") else flat(text).replace("\\|", "|")
 
 
 # Commands

@@ -50,8 +50,8 @@ def run(
     'passed'
 
     Args:
-        specification: a `Spec`, the path of a YAML file, or a model: a `torch.nn.Module` (also a ScriptModule) or a
-            `torch.export.ExportedProgram`.
+        specification: a `Spec`, the path of a YAML file, or a model: a `torch.nn.Module` (also a ScriptModule), a
+            `torch.export.ExportedProgram`, the path of a model file, or `package.module:factory`.
         models: names of the models; all models if empty.
         replace_config: replace a published configuration that differs.
         drop_config_fields: replace it even if it was written by hand and has fields that the new one lacks.

@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypedDict  # Any: the caller's objects
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from tritonize.core import arrays, named_arrays, suggestions
+from tritonize.core import arrays, named_arrays, names, suggestions
 from tritonize.core.errors import UsageError
 from tritonize.core.local_paths import local
 from tritonize.core.messages import usage
 from tritonize.source import in_process, input_inference
-from tritonize.spec import loader
+from tritonize.spec import key_places, loader, schema
 from tritonize.spec.builder import Settings
 from tritonize.spec.schema import (
     DEFAULT_MAX_BATCH_SIZE,
@@ -80,8 +80,9 @@ class ModelDescription(TypedDict, total=False):
     memory_mib: int
 
 
+MODEL_FILES = (".pt", ".pth", ".pt2", ".ts", ".jit", ".torchscript", ".onnx")
 OF_A_SOURCE = frozenset({"source", "python", "files", "ensemble", "kwargs", "weights"})
-"""Fields of a model in a spec that say where it comes from; an object has none of them."""
+"""Fields of a model in a spec that say where it comes from; only a spec has them."""
 
 
 @contextmanager
@@ -89,7 +90,7 @@ def specified(subject: object, description: Mapping[str, Any]) -> Iterator[Spec]
     """Yield the validated specification. A model is stored in a temporary file for the duration of the block.
 
     Args:
-        subject: a `Spec`, the path of a spec file, or a model.
+        subject: a `Spec`, the path of a spec file, or a model: an object, a file, or `package.module:factory`.
         description: keys of `ModelDescription`; only with a model.
 
     Raises:
@@ -100,10 +101,15 @@ def specified(subject: object, description: Mapping[str, Any]) -> Iterator[Spec]
         with in_process.saved_model(subject, description.get("example")) as source:
             yield _sound(_described(source, type(subject).__name__, description))
         return
+    if isinstance(subject, Path | str) and _is_model(str(subject)):
+        _require_known(description)
+        name = str(subject).rpartition(":")[2] if schema.is_factory(str(subject)) else Path(subject).stem
+        yield _sound(_described(str(subject), names.model(name), description))
+        return
     if not isinstance(subject, Spec | Path | str):
         raise UsageError.of(
             usage.NO_SUBJECT,
-            expected="a Spec, the path of a spec file, a torch.nn.Module (an object, not its class) or a "
+            expected="a Spec, the path of a spec or a model file, a torch.nn.Module (an object, not its class) or a "
             "torch.export.ExportedProgram",
             found=f"a {type(subject).__name__}",
         )
@@ -114,7 +120,12 @@ def specified(subject: object, description: Mapping[str, Any]) -> Iterator[Spec]
 
 def place(subject: object) -> str:
     """Where the settings of the subject are written: the name of a spec's file, or `Python`."""
-    return Path(subject).name if isinstance(subject, str | Path) else "Python"
+    return Path(subject).name if isinstance(subject, str | Path) and not _is_model(str(subject)) else "Python"
+
+
+def _is_model(text: str) -> bool:
+    """Whether a text names a model, by a file or a factory, and not a specification."""
+    return schema.is_factory(text) or Path(text).suffix.lower() in MODEL_FILES
 
 
 def _require_known(description: Mapping[str, Any]) -> None:
@@ -139,17 +150,17 @@ def _described(source: str, kind: str, description: Mapping[str, Any]) -> Spec:
     if example is not None and "inputs" not in fields:
         fields["inputs"] = _inputs_like(example, batched=bool(fields["max_batch_size"]))
     model = {"search_path": in_process.search_path(), **fields, "source": source}
+    root: type[BaseModel] = Model
     try:
-        return Spec.model_validate({"schema": 1, "repository": repository, "models": {name: Model.model_validate(model)}})
+        described = Model.model_validate(model)
+        root = Spec
+        return Spec.model_validate({"schema": 1, "repository": repository, "models": {name: described}})
     except ValidationError as error:
-        problems = [f"{_dotted(each['loc'])}: {each['msg']}" for each in error.errors(include_url=False)]
+        problems = [
+            f"{'name' if where[:1] == ('models',) else key_places.dotted(where)}: {sentence}"
+            for where, sentence in loader.schema_problems(error, root)
+        ]
         raise UsageError.of(usage.INVALID_DESCRIPTION, details=problems) from error
-
-
-def _dotted(place: Sequence[str | int]) -> str:
-    """The place of a problem as the caller wrote it: a field of the model, the name, or the repository."""
-    parts = [str(part) for part in place if part != "[key]"]
-    return "name" if parts[:1] == ["models"] else ".".join(parts)
 
 
 def _inputs_like(example: object, *, batched: bool) -> dict[str, Input]:

@@ -68,7 +68,7 @@ _LISTS = frozenset({"model", "url", "plans", "plugin"})
 """Flags that are repeated on the command line: their keyword argument takes a sequence."""
 _ASIDE = re.compile(r" \((?:--[a-z-]+(?: [A-Z][A-Z:=@]*)?(?:, )?)+ on the command line\)| \(--no-batch\)")
 """What a message adds for the command line alone."""
-_INPUTS = re.compile(r"--input [^\s:]+:\w+:[\dx]*(?: --input [^\s:]+:\w+:[\dx]*)*")
+_INPUTS = re.compile(r"--input [^\s:]+:\w+:[\dx]*…?(?: --input [^\s:]+:\w+:[\dx]*…?)*")
 _FLAG = re.compile(
     r"--(?P<flag>[a-z][a-z-]*[a-z])"
     r"(?:[ =](?P<value>[a-z]+://[^\s,;)]*|[A-Z][\w:=@./]*[\w/]|[A-Z]\b|\d[\d.]*|embedded|binary|docker|gzip|module:function))?"
@@ -126,6 +126,6 @@ def _inputs(found: re.Match[str]) -> str:
     described = []
     for word in found[0].split("--input ")[1:]:
         name, dtype, sizes = word.strip().rsplit(":", 2)
-        shape = ", ".join(['"batch"', *sizes.split("x")[1:]])
+        shape = ", ".join(['"batch"', *(size or "..." for size in sizes.removesuffix("…").split("x")[1:])])
         described.append(f'"{name}": {{"dtype": "{dtype}", "shape": [{shape}]}}')
     return f"inputs={{{', '.join(described)}}}"

@@ -5,13 +5,15 @@ from __future__ import annotations
 import typing
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 import tritonize
 from tritonize import Progress
 from tritonize.api import listening
-from tritonize.api.model_description import OF_A_SOURCE, ModelDescription
+from tritonize.api.model_description import OF_A_SOURCE, ModelDescription, place, specified
 from tritonize.core import progress
 from tritonize.core.errors import UsageError
 from tritonize.spec.schema import Model
@@ -72,3 +74,35 @@ def test_progress_and_lines_of_text_reach_the_same_callback() -> None:
     assert seen == [Progress(done=1, total=4, unit="sample"), Progress(text="install the server")]
     with listening.lines(None) as on_line:
         assert on_line is None
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"precision": "fp17"}, "precision: unknown value 'fp17'; did you mean 'fp16'?"),
+        ({"exmple": 3}, "exmple: unknown keyword argument; did you mean example?"),
+        ({"outputs": {"y": {"tolerence": {}}}}, "outputs.y.tolerence: unknown key; did you mean 'tolerance'?"),
+        ({"name": "a/b"}, "name: "),
+    ],
+)
+def test_a_model_file_takes_a_description_whose_problems_are_named(given: dict[str, Any], problem: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        tritonize.build("net.pt", **given)
+    (found,) = caught.value.details
+    assert found.startswith(problem)
+
+
+def test_a_model_file_and_a_factory_are_specified_like_an_object() -> None:
+    with specified("nets/my net.pt", {"example": np.zeros((1, 3), np.float32), "max_batch_size": 4}) as spec:
+        (name,) = spec.models
+        model = spec.models[name]
+        assert (name, model.source, model.max_batch_size) == ("my_net", "nets/my net.pt", 4)
+        assert model.inputs["INPUT__0"].shape == ["batch", 3]
+    with specified("package.nets:make", {"name": "net", "repository": "models"}) as spec:
+        assert (list(spec.models), str(spec.repository)) == (["net"], "models")
+    assert (place("nets/heart.yaml"), place("net.pt"), place("nets:make"), place(object())) == (
+        "heart.yaml",
+        "Python",
+        "Python",
+        "Python",
+    )

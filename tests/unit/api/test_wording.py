@@ -30,6 +30,7 @@ OF_OTHER_PROGRAMS = {
     "model-repository", "no-deps", "saveEngine", "sequence-length", "shm-size", "streaming",
 }  # fmt: skip
 OF_OTHER_COMMANDS = {
+    "log", "rules",
     "bind", "deadline", "grpc-port", "http-port", "install-server", "json", "require-signature", "request", "spec", "to", "triton",
     "write", "trials", "help",
 }  # fmt: skip
@@ -73,6 +74,7 @@ def test_every_keyword_argument_exists() -> None:
         ("or share a folder: --server-repository FOLDER", 'or share a folder: server_repository="FOLDER"'),
         ("for `tritonize run`: --server https://HOST", 'for `tritonize run`: server="https://HOST"'),
         ("such as --input x:fp32:1x3", 'such as inputs={"x": {"dtype": "fp32", "shape": ["batch", 3]}}'),
+        ("such as --input x:fp32:1x…; or", 'such as inputs={"x": {"dtype": "fp32", "shape": ["batch", ...]}}; or'),
         ("run: tritonize doctor --install-server", None),
         ("run `tritonize verify -m heart --version 3`, which lists all", None),
         ("start it with --model-control-mode=explicit", None),
