@@ -39,9 +39,10 @@ class _Needed:
         self.checks.append(check)
 
     @property
-    def _badness(self) -> tuple[bool, bool, float]:
-        """Larger for what needs a wider tolerance."""
-        return not all(check.passed for check in self.checks), self.atol is None, math.inf if self.atol is None else self.atol
+    def _badness(self) -> tuple[bool, float, float]:
+        """Larger for what needs a wider tolerance, then for the larger error."""
+        far = max((check.max_abs for check in self.checks if check.max_abs is not None), default=0.0)
+        return not all(check.passed for check in self.checks), math.inf if self.atol is None else self.atol, far
 
 
 def _wider(one: float | None, other: float | None) -> float | None:

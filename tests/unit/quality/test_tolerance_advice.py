@@ -9,11 +9,12 @@ import pytest
 
 from tests.support.golden_sets import SHAPE, question
 from tritonize.core import arrays
-from tritonize.core.artifacts import Report, from_json
+from tritonize.core.artifacts import Check, Report, from_json
 from tritonize.core.stages import StageName
 from tritonize.core.tolerance_advice import ToleranceAdvice, rounded_up
-from tritonize.quality import gates, noise_floor
+from tritonize.quality import gates, noise_floor, tolerance_advice
 from tritonize.quality.batch_checks import check_outputs
+from tritonize.quality.comparison import compare_tensor
 from tritonize.quality.tracker import ErrorTracker
 from tritonize.report import text, tolerance_text
 from tritonize.spec.schema import Tolerance
@@ -45,6 +46,15 @@ def test_the_smallest_tolerance_is_that_of_all_comparisons() -> None:
     assert found.least_atol == pytest.approx(1e-4, rel=0.05)
     assert found.suggested_atol == rounded_up(found.least_atol) >= found.least_atol
     assert found.mismatched > 100
+
+
+def test_of_stages_that_need_the_same_the_one_with_the_largest_error_is_named() -> None:
+    tensor = compare_tensor("y", np.ones(4), np.ones(4) + 1e-9, tolerance=Tolerance())
+    nearer = compare_tensor("y", np.ones(4), np.ones(4), tolerance=Tolerance())
+    order = ((StageName.PYTORCH, nearer), (StageName.HTTP, tensor), (StageName.GRPC, nearer))
+    checks = [Check(stage=stage, batch_size=1, samples=(0,), tensors=(each,)) for stage, each in order]
+    (found,) = tolerance_advice.advise(checks)
+    assert (found.least_atol, found.stage) == (0.0, StageName.HTTP)
 
 
 def test_it_is_in_units_of_the_output_and_of_pytorchs_own_error() -> None:

@@ -24,7 +24,7 @@ def test_defaults_and_narrower_limits_are_recorded_without_a_note() -> None:
 def test_a_wider_limit_is_noted_with_its_default_and_where_it_was_set() -> None:
     limits = Limits.of(rules(Tolerance(rtol=1e-4, atol=0.01), noise_floor=None), "heart.yaml")
     assert list(limits.notes()) == [
-        "Limits wider than the defaults, set in heart.yaml: y atol 0.01 (0.0009), y noise_floor off (10)."
+        "Limits wider than the defaults (in parentheses), set in heart.yaml: y atol 0.01 (0.0009), y noise_floor off (10)."
     ]
     plain = limits.as_json()
     assert plain["wider"] == ["y: atol", "y: noise_floor"]

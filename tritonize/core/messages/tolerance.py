@@ -31,7 +31,7 @@ AS_LARGE = Message(
 )
 WIDER = Message(
     code="limits-wider",
-    what="Limits wider than the defaults, set in {set_in}: {limits}.",
+    what="Limits wider than the defaults (in parentheses), set in {set_in}: {limits}.",
 )
 VERSION_OF_SOURCE = Message(
     code="tolerance-version-of-source",
