@@ -15,7 +15,7 @@ from tritonize.core.errors import UsageError
 from tritonize.core.local_paths import local
 from tritonize.core.messages import usage
 from tritonize.source import in_process, input_inference
-from tritonize.spec import key_places, loader, schema
+from tritonize.spec import key_places, loader, schema, sentences
 from tritonize.spec.builder import Settings
 from tritonize.spec.schema import (
     DEFAULT_MAX_BATCH_SIZE,
@@ -158,7 +158,7 @@ def _described(source: str, kind: str, description: Mapping[str, Any]) -> Spec:
     except ValidationError as error:
         problems = [
             f"{'name' if where[:1] == ('models',) else key_places.dotted(where)}: {sentence}"
-            for where, sentence in loader.schema_problems(error, root)
+            for where, sentence in sentences.problems(error, root)
         ]
         raise UsageError.of(usage.INVALID_DESCRIPTION, details=problems) from error
 
