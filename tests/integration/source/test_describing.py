@@ -450,6 +450,7 @@ def test_what_a_run_is_told_beside_the_specification_reaches_it(monkeypatch, tmp
     path = tmp_path / "spec.yaml"
     (tmp_path / "m.onnx").touch()
     path.write_text("schema: 1\nmodels:\n  m:\n    source: m.onnx\n")
-    api.run(path, allow_unproven=True, plans=["here", tmp_path])
+    api.run(path, allow_unproven=True, plans=["here", tmp_path], on_stage=print)
     api.run(path)
-    assert told == [job_workflow.Options(allow_unproven=True, plans=(Path("here"), tmp_path)), job_workflow.Options()]
+    options = job_workflow.Options(allow_unproven=True, plans=(Path("here"), tmp_path), set_in="spec.yaml", on_stage=print)
+    assert told == [options, job_workflow.Options(set_in="spec.yaml")]
