@@ -28,6 +28,7 @@ from tritonize.spec.schema import (
     Samples,
     Span,
     Spec,
+    Tolerance,
 )
 from tritonize.triton import config_section
 
@@ -50,6 +51,8 @@ class ModelDescription(TypedDict, total=False):
     """Largest batch that Triton may form (2); 0 if the first axis is no batch."""
     inputs: Mapping[str, Input | Fields]
     axes: Mapping[str, Axis | Fields]
+    tolerance: Tolerance | Fields
+    """Of the outputs without one of their own: `{"rtol": 1e-4, "atol": 1e-3}`."""
     outputs: Mapping[str, Output | Fields]
     """In order, with tolerance and kind: `{"logits": {"kind": "classes", "tolerance": {"atol": 1e-3}}}`."""
     samples: Samples | Fields

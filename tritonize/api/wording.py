@@ -19,6 +19,8 @@ R = TypeVar("R")
 _CONNECTION = "connection=ConnectionOptions({}=...)"
 FLAGS: Mapping[str, str] = {
     "allow-unproven": "allow_unproven=True",
+    "atol": 'tolerance={"atol": ...}',
+    "axis": "axes=",
     "ca": _CONNECTION.format("ca"),
     "cert": _CONNECTION.format("certificate"),
     "compression": _CONNECTION.format("compression"),
@@ -50,6 +52,7 @@ FLAGS: Mapping[str, str] = {
     "replace-config": "replace_config=True",
     "repository": "repository=",
     "requests": "requests=",
+    "rtol": 'tolerance={"rtol": ...}',
     "sample-file": 'samples={"files": ...}',
     "sample-function": 'samples={"function": ...}',
     "seeds": "seeds=True",

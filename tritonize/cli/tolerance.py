@@ -132,4 +132,5 @@ def _lines(reports: Sequence[Report]) -> Iterator[str]:
             yield f"  ✗ {error['what']}"
         for each in report.tolerances:
             yield from tolerance_text.lines(each)
-        yield from tolerance_text.spec_lines(report.tolerances)
+        flags = (report.details.get("limits") or {}).get("set_in") == "the command line"
+        yield from tolerance_text.to_accept(report.tolerances, flags=flags)

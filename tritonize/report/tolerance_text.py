@@ -58,10 +58,17 @@ def lines(advice: ToleranceAdvice) -> Iterator[str]:
         yield from _wrapped(f"      ! {warning(advice, concern)}")
 
 
-def spec_lines(advice: Sequence[ToleranceAdvice]) -> Iterator[str]:
-    """Yield what to write in a spec to accept the differences that a wider tolerance is for; nothing if there are none."""
+def to_accept(advice: Sequence[ToleranceAdvice], *, flags: bool = False) -> Iterator[str]:
+    """Yield what to write in a spec to accept the differences that a wider tolerance is for; nothing if there are none.
+
+    Args:
+        flags: name the flags of a command line instead, which apply to all outputs.
+    """
     accepted = [each for each in advice if not each.passed and not each.concerns]
-    if accepted:
+    if accepted and flags:
+        widest = max(each.suggested_atol or 0.0 for each in accepted)
+        yield f"To accept these differences, add: --rtol {accepted[0].rtol!r} --atol {widest!r}"
+    elif accepted:
         yield "To accept these differences, write in the spec:"
         yield "  outputs:"
         for each in accepted:

@@ -111,6 +111,15 @@ def test_a_suggestion_is_never_below_the_smallest(value, rounded) -> None:
     assert rounded_up(value) == rounded  # 0.1 is a float64 above a tenth
 
 
+def test_it_says_what_to_write_to_accept_the_differences() -> None:
+    (found,) = judged(1e-4, noise_floor=None).tolerances
+    (_, _, line) = tolerance_text.to_accept([found])
+    assert line == f"    y: {{tolerance: {{rtol: 0.0, atol: {found.suggested_atol!r}}}}}"
+    (line,) = tolerance_text.to_accept([found], flags=True)
+    assert line.endswith(f"add: --rtol 0.0 --atol {found.suggested_atol!r}")
+    assert list(tolerance_text.to_accept(judged(1e-7).tolerances)) == list(tolerance_text.to_accept(judged(1e-4).tolerances)) == []
+
+
 def report(judgement: gates.Judgement) -> Report:
     return Report(command="run", model="m", version=1, verdict="failed", tolerances=judgement.tolerances)
 

@@ -36,7 +36,7 @@ WIDER = Message(
 VERSION_OF_SOURCE = Message(
     code="tolerance-version-of-source",
     what="--version is for a published model; {source} is compared anew.",
-    next_step="remove --version, or name a model of a repository: tritonize tolerance REPOSITORY MODEL --version N",
+    next_step="remove --version, or name a model of a repository",
 )
 FLAGS_OF_REPORT = Message(
     code="tolerance-flags-of-report",
