@@ -23,6 +23,7 @@ OF_OTHER_PROGRAMS = {
     "model-repository", "no-deps", "saveEngine", "sequence-length", "shm-size", "streaming",
 }  # fmt: skip
 OF_OTHER_COMMANDS = {
+    "dry-run", "yes",
     "log", "rules", "verbose",
     "bind", "deadline", "grpc-port", "http-port", "install-server", "json", "require-signature", "request", "spec", "to", "triton",
     "write", "trials", "help",
