@@ -9,6 +9,7 @@ import typer
 
 from tritonize.cli import repositories
 from tritonize.cli.terminal import say, say_lines
+from tritonize.core.wrapping import wrapped
 
 if TYPE_CHECKING:
     from tritonize.workflows.overview import ModelLine, VersionLine
@@ -54,6 +55,8 @@ def _lines(repository: str, models: Sequence[ModelLine]) -> Iterator[str]:
             yield _line(each)
             if each.reference == "none":
                 yield f"      {adoption.UNREFERENCED.text()}"
+            if each.left_out:
+                yield from wrapped(f"      {each.left_out}", rest=" " * 6)
             if each.problem:
                 yield f"      ✗ {each.problem}"
         if not model.versions:

@@ -55,6 +55,8 @@ def _lines(shown: Shown) -> Iterator[str]:
     yield _row("verdict", f"{line.verdict}, {word} on {line.created or 'an unknown date'}")
     if left_out := _of(known, "quick").get("left_out"):
         yield _row("left out", f"{', '.join(map(str, left_out))} (a quick run)")
+    if line.left_out:
+        yield _row("left out", line.left_out)
     if text := _of(known, "reference").get("text"):
         yield _row("reference", str(text))
     yield from _source(known)

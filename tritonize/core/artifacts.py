@@ -18,7 +18,7 @@ from tritonize.core import notebook
 from tritonize.core.connection_options import ConnectionOptions
 from tritonize.core.decisions import Decision, Warned
 from tritonize.core.errors import CodePlace
-from tritonize.core.results import DRAWN, Gate, NoiseFloor, StageRow, Verdict
+from tritonize.core.results import DRAWN, Gate, LeftOut, NoiseFloor, StageRow, Verdict
 from tritonize.core.stages import Label, StageName
 from tritonize.core.tolerance_advice import Pattern, ToleranceAdvice
 
@@ -450,6 +450,8 @@ class Report:
     """Source, ONNX file and configuration as plain data."""
     tolerances: tuple[ToleranceAdvice, ...] = ()
     """For each output: the smallest tolerances with which all its comparisons pass, and what they mean."""
+    left_out: tuple[LeftOut, ...] = ()
+    """What the proof left out, and why. The summary of a passed report names it."""
     location: Path | None = None
     """The published version, or the staged one that failed."""
     published: bool = False

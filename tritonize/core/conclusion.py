@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from tritonize.core.artifacts import Finding, Report
 from tritonize.core.messages import verdict as wording
-from tritonize.core.results import DRAWN, PASSED, PROVEN, Gate, Verdict
+from tritonize.core.results import DRAWN, PASSED, PROVEN, Gate, LeftOut, Verdict
 from tritonize.core.stages import StageName, heading
 
 
@@ -65,6 +65,8 @@ def conclude(report: Report) -> Conclusion:
         sentence = wording.NOTHING_COMPARED.text()
     if report.verdict in PASSED and (unreferenced := _unreferenced(report)):
         sentence = f"{sentence}; {unreferenced}"
+    if report.verdict in PASSED and report.left_out:
+        sentence = f"{sentence}; {left_out_in_words(report.left_out)}"
     if report.verdict in PROVEN and "quick" in report.details:
         sentence = f"{sentence}; {wording.BY_QUICK_RUN.text()}"
     return Conclusion(
@@ -114,6 +116,25 @@ def _spec(report: Report) -> str:
 def failed_stages(report: Report) -> frozenset[StageName]:
     """The stages that have a finding, such as a missing response. They failed even if every output that they compared passed."""
     return frozenset(finding.stage for finding in report.findings if finding.stage)
+
+
+def left_out_in_words(parts: Sequence[LeftOut]) -> str:
+    """`2 edge cases (zeros, ones) and batches padded with zeros were left out`."""
+    listed = []
+    for part, noun in (("edge case", "edge case"), ("inputs with NaN", "sample")):
+        names = [each.name for each in parts if each.part == part]
+        if names:
+            listed.append(f"{counted(len(names), noun)}{' with NaN' if noun == 'sample' else ''} ({', '.join(names)})")
+    listed += [each.name for each in parts if each.part not in ("edge case", "inputs with NaN")]
+    were = "was" if listed[0].startswith("1 ") and len(listed) == 1 else "were"
+    return wording.LEFT_OUT.text(parts=" and ".join(", ".join(listed).rsplit(", ", 1)) if len(listed) > 1 else listed[0], were=were)
+
+
+def left_out_reasons(report: Report) -> Iterator[str]:
+    """Yield what was left out with its reason: `edge case ones: left out: output y is not finite`."""
+    for each in report.left_out:
+        part = f"{each.part} {each.name}" if each.part in ("edge case", "inputs with NaN") else each.name
+        yield wording.LEFT_OUT_WHY.text(part=part, why=each.why)
 
 
 def _unreferenced(report: Report) -> str:

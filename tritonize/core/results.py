@@ -137,6 +137,21 @@ METRICS = tuple(name for name, kind in Metrics.__annotations__.items() if kind i
 """The fields of `Metrics` that a spec can set a bound on."""
 
 
+Part = Literal["edge case", "padded batches", "inputs with NaN", "samples", "requests"]
+"""A part of a proof that can be left out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeftOut:
+    """A part of the proof that the spec or the command includes and that was left out, with the reason. It fails nothing."""
+
+    part: Part
+    why: str
+    """The reason, as a clause without a full stop."""
+    name: str = ""
+    """Of an edge case or an input with NaN; of the other parts, what exactly is missing."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class StageRow:
     """The metrics of one output at one stage, over all samples."""

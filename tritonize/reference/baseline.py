@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from tritonize.core import arrays
 from tritonize.core.artifacts import Check, Finding, Reference, SampleSet, Source, TensorFiles, TensorSpec
 from tritonize.core.messages import samples as wording
+from tritonize.core.results import LeftOut
 from tritonize.core.stages import StageName
 from tritonize.quality import nonfinite
 from tritonize.quality.figure_collector import FigureCollector
@@ -40,6 +41,8 @@ class Baseline:
     checks: tuple[Check, ...] = ()
     """The comparison of the model's outputs for batches with its outputs for single samples."""
     notes: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    """Edge cases, inputs with NaN and padded batches that outputs are not compared for."""
     facts: Mapping[str, object] = field(default_factory=dict)
     """Facts about the reference for the report, JSON-serializable."""
     changed: tuple[str, ...] = ()
@@ -82,12 +85,12 @@ class Baseline:
             tracker.add(StageName.PYTORCH, (index,), arrays.load(self.golden.expected, index))
 
     def without(self, dropped: Mapping[str, str]) -> Baseline:
-        """The baseline without some edge cases, with a note for each.
+        """The baseline without some edge cases, which are then listed as left out.
 
         Args:
             dropped: name of the edge case to the reason.
         """
-        return replace(self, golden=self.golden.without(dropped), notes=(*self.notes, *dropped_notes(dropped)))
+        return replace(self, golden=self.golden.without(dropped), left_out=(*self.left_out, *edge_cases(dropped)))
 
     def in_files(self, inputs: TensorFiles, outputs: TensorFiles) -> Baseline:
         """The baseline with samples and expected outputs in the element types of another file."""
@@ -95,6 +98,11 @@ class Baseline:
         return replace(self, golden=golden)
 
 
-def dropped_notes(dropped: Mapping[str, str]) -> tuple[str, ...]:
-    """A sentence with the reason for each dropped edge case."""
-    return tuple(wording.EDGE_CASE_DROPPED.text(name=name, why=why) for name, why in dropped.items())
+def edge_cases(dropped: Mapping[str, str]) -> tuple[LeftOut, ...]:
+    """Edge cases as parts that were left out, from name and reason."""
+    return tuple(LeftOut(part="edge case", name=name, why=why) for name, why in dropped.items())
+
+
+def padded_batches(why: str) -> tuple[LeftOut, ...]:
+    """Batches padded with zeros as a part that was left out; nothing without a reason."""
+    return (LeftOut(part="padded batches", name=wording.ZEROS.text(), why=wording.NOT_PADDED.text(why=why)),) if why else ()

@@ -17,11 +17,12 @@ from tritonize.core.messages import export as export_wording
 from tritonize.core.messages import reference as wording
 from tritonize.core.messages import samples as edge_wording
 from tritonize.core.recorder import Recorder
+from tritonize.core.results import LeftOut
 from tritonize.core.stages import StageName
 from tritonize.quality import gates, noise_floor, nonfinite
 from tritonize.quality.golden_set import GoldenSet
 from tritonize.reference import as_loaded, onnx_source, requirements, runner
-from tritonize.reference.baseline import Baseline, dropped_notes
+from tritonize.reference.baseline import Baseline, edge_cases, padded_batches
 from tritonize.reference.runner import Computed
 from tritonize.source import drawing
 from tritonize.source.drawing import Drawn
@@ -75,9 +76,12 @@ def _compute(model: schema.Model, source: Source, drawn: Drawn, *, work: Path, r
         notes=(
             *_renamed(computed.reference),
             *judgement.notes,
-            *dropped_notes(computed.observed.unusable),
-            *((edge_wording.NOT_PADDED.text(why=computed.observed.unpadded),) if computed.observed.unpadded else ()),
             *((wording.BRANCHES_NOT_OBSERVABLE.text(source=source_name),) if computed.observed.traced else ()),
+        ),
+        left_out=(
+            *edge_cases(computed.observed.unusable),
+            *(LeftOut(part="inputs with NaN", name=name, why=why) for name, why in computed.observed.failed_apart.items()),
+            *padded_batches(computed.observed.unpadded),
         ),
         facts={"branches": "not observable" if computed.observed.traced else "observed", **judgement.facts},
         changed=computed.observed.changed,

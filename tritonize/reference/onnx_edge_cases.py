@@ -13,9 +13,10 @@ from tritonize.core.arrays import Arrays
 from tritonize.core.artifacts import SampleSet, TensorFiles, TensorSpec
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import samples as wording
+from tritonize.core.results import LeftOut
 from tritonize.onnx_model import runtime
 from tritonize.quality.comparison import compare
-from tritonize.reference.baseline import dropped_notes
+from tritonize.reference.baseline import edge_cases, padded_batches
 from tritonize.spec import schema
 
 
@@ -39,8 +40,7 @@ class UsableSamples:
 
     samples: SampleSet
     """The samples without edge cases on which the file fails, returns NaN or infinity, or returns something else in a batch."""
-    notes: tuple[str, ...]
-    """A sentence for each edge case that is left out."""
+    left_out: tuple[LeftOut, ...]
     unpadded: str
     """Why no sample is sent in a batch with zeros; empty if samples are."""
 
@@ -71,7 +71,7 @@ def usable_samples(model: schema.Model, drawn: SampleSet, work: Path) -> UsableS
     unpadded = _why_not_batchable(model, ran.batch_outputs(0), None, both=results[-1]) if batched else ""
     return UsableSamples(
         samples=arrays.without_edges(drawn, unusable),
-        notes=(*dropped_notes(unusable), *((wording.NOT_PADDED.text(why=unpadded),) if unpadded else ())),
+        left_out=(*edge_cases(unusable), *padded_batches(unpadded)),
         unpadded=unpadded,
     )
 

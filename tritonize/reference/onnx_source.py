@@ -62,4 +62,4 @@ def compute(model: schema.Model, source: Source, drawn: Drawn, *, work: Path, re
         unpadded=usable.unpadded,
         rules=gates.rules(model, samples, expected),
     )
-    return Baseline(golden=golden, source=source, checks=checks, notes=usable.notes)
+    return Baseline(golden=golden, source=source, checks=checks, left_out=usable.left_out)

@@ -15,7 +15,7 @@ from tritonize.process import workers
 from tritonize.quality import gates
 from tritonize.quality.golden_set import STEP_SOURCE, GoldenSet
 from tritonize.reference import requirements, tasks
-from tritonize.reference.baseline import Baseline, dropped_notes
+from tritonize.reference.baseline import Baseline, edge_cases
 from tritonize.reference.runner import Computed
 from tritonize.source.drawing import Drawn
 from tritonize.spec import decoupled, schema
@@ -81,8 +81,8 @@ def compute(model: schema.Model, source: Source, drawn: Drawn, *, folder: Path, 
     )
     optional = ", ".join(name for name, tensor in model.inputs.items() if tensor.optional)
     omitted = (sample_wording.OMITTED.text(names=optional),) if optional else ()
-    notes = (wording.OWN_REFERENCE.text(), *omitted, *dropped_notes(unusable))
-    return Baseline(golden=golden, source=source, checks=checks, notes=notes)
+    notes = (wording.OWN_REFERENCE.text(), *omitted)
+    return Baseline(golden=golden, source=source, checks=checks, notes=notes, left_out=edge_cases(unusable))
 
 
 def _computed(model: schema.Model, source: Source, request: tasks.StepRequest) -> Computed:

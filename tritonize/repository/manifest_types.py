@@ -9,7 +9,7 @@ _KINDS: dict[str, tuple[type, str]] = {
     **dict.fromkeys(("model", "verdict", "created", "sha256"), (str, "text")),
     "version": (int, "whole number"),
     "unconfigured": (bool, "yes or no"),
-    **dict.fromkeys(("notes", "verification", "gates", "noise_floors", "attempts"), (list, "list")),
+    **dict.fromkeys(("notes", "verification", "gates", "noise_floors", "attempts", "left_out"), (list, "list")),
     **dict.fromkeys(("spec", "steps", "details", "tolerances", "completed", "quick"), (dict, "mapping")),
     **dict.fromkeys(("versions", "proved_by", "source", "onnx", "target"), (dict, "mapping")),
 }

@@ -159,6 +159,7 @@ def _built(
             "completed": completed,
             **({"unconfigured": True} if unconfigured else {}),
         },
+        left_out=baseline.left_out,
         findings=(*baseline.findings, *(proven.nonfinite if model.quality.nan == "strict" else ())),
     )
 

@@ -98,6 +98,7 @@ def write(
         "noise_floors": [to_json(floor) for floor in finished.floors],
         "proved_by": dict(finished.proved_by),
         "notes": list(finished.notes),
+        "left_out": [to_json(each) for each in finished.left_out],
         "versions": dict(finished.versions),
         **finished.details,
         "spec": portable_spec.portable(model),

@@ -31,7 +31,7 @@ from tritonize.triton.client.refusals import Refusal
 from tritonize.triton.protocol import ModelConfig, TensorConfig
 from tritonize.triton.target import Target
 from tritonize.triton.weight import Pace, ProfileName
-from tritonize.workflows import evidence, new_draw
+from tritonize.workflows import evidence, left_out, new_draw
 from tritonize.workflows.limits import Limits
 
 
@@ -212,6 +212,7 @@ def _verify(request: Request, file: GoldenFile, *, seconds: float) -> Report:
         findings=verified.findings,
         stages=verified.stages,
         proved_by=verified.identity,
+        left_out=tuple(left_out.of_verification(file.golden, samples=file.samples_in_version, profile=request.profile)),
         details={
             "limits": limits.as_json(),
             "golden": {

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any  # Any: JSON data of a manifest, which readers take apart by key
 
 from tritonize import repository
+from tritonize.core.conclusion import left_out_in_words
 from tritonize.core.errors import RepositoryError, TritonizeError
 from tritonize.core.messages import adoption
 from tritonize.repository import evidence_place
 from tritonize.repository.manifest import Manifest
 from tritonize.triton import model_config
 from tritonize.triton.protocol import ModelConfig
+from tritonize.workflows import left_out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +36,8 @@ class VersionLine:
     evidence_bytes: int
     reference: str | None = None
     """Kind of the reference of an adopted version; `none` if it is the file itself."""
+    left_out: str = ""
+    """What its proof left out, in words."""
     problem: str | None = None
     """Why its manifest could not be read."""
 
@@ -163,10 +167,16 @@ def _version(directory: Path, version: int, config: ModelConfig | None, *, serve
         created=str(known["created"]) if known and "created" in known else None,
         backend=_backend(known, config),
         reference=_reference(known),
+        left_out=_left_out(known),
         bytes=sum(size for _, size in entries) - evidence,
         evidence_bytes=evidence,
         problem=problem,
     )
+
+
+def _left_out(known: Manifest | None) -> str:
+    parts = left_out.proven(known) if known else ()
+    return left_out_in_words(parts) if parts else ""
 
 
 def _reference(known: Manifest | None) -> str | None:

@@ -75,6 +75,7 @@ def report_of(job: Job, built: Built, served: served_comparison.Verification | N
         versions=built.versions,
         proved_by=served.identity if served else {},
         details=_details(job, built, served),
+        left_out=built.left_out,
     )
 
 

@@ -191,4 +191,5 @@ def _built(job: Job, staged: StagedVersion, baseline: Baseline) -> Built:
             "reference": dict(baseline.facts),
         },
         findings=baseline.findings,
+        left_out=baseline.left_out,
     )

@@ -12,6 +12,7 @@ from tritonize.core.error_location import Location
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import samples as wording
 from tritonize.core.messages import specification as specification_wording
+from tritonize.core.results import LeftOut
 from tritonize.core.stages import StageName
 from tritonize.export.proven import ProvenOnnx
 from tritonize.plans import placement, proof_record
@@ -52,6 +53,8 @@ class Built:
     """Node where the ONNX file goes wrong, if it fails and the node was found."""
     findings: tuple[Finding, ...] = ()
     """Findings other than wrong outputs."""
+    left_out: tuple[LeftOut, ...] = ()
+    """What the reference leaves out."""
     plans: tuple[PlanProof, ...] = ()
     """TensorRT plans of the ONNX file, with the proof of each whose GPU is in this machine."""
     serving_root: Path | None = None
@@ -94,6 +97,7 @@ def stage(job: Job, proven: ProvenOnnx, plans: ProvenPlans, *, located: Location
         },
         located=located,
         findings=(*proven.baseline.findings, *findings),
+        left_out=proven.baseline.left_out,
         plans=proofs,
     )
 

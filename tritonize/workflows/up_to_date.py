@@ -14,7 +14,7 @@ from tritonize.core.messages import repository as wording
 from tritonize.core.results import PASSED, PROVEN
 from tritonize.source import identification
 from tritonize.spec import ensembles, schema
-from tritonize.workflows import ensemble_steps, made_from
+from tritonize.workflows import ensemble_steps, left_out, made_from
 from tritonize.workflows.made_from import Origin
 
 
@@ -73,6 +73,7 @@ def _report(specification: schema.Spec, name: str, *, replace_config: bool, quic
         verdict=verdict,
         notes=tuple(notes),
         details={"up_to_date": True},
+        left_out=left_out.proven(known),
         location=directory,
         published=True,
     )

@@ -32,6 +32,7 @@ from tritonize.workflows import (
     checked_copy,
     ensemble_steps,
     evidence,
+    left_out,
     made_config,
     new_draw,
     signed,
@@ -167,7 +168,8 @@ def _signature_findings(request: Request, checked: Checked) -> Iterator[Finding]
 def _compared(request: Request, published: PublishedVersion, checked: Checked, *, blank: Report, folder: Path) -> Report:
     """Serve the checked files and compare the server's outputs."""
     try:
-        verified, judgement = _served(request, published, checked, folder=folder)
+        golden = golden_set.read(checked.version_directory / repository.EVIDENCE / "golden")
+        verified, judgement = _served(request, published, checked, golden=golden, folder=folder)
     except (MissingError, ServerError, UsageError, RepositoryError, InferenceError) as error:
         if not blank.findings:
             raise
@@ -192,6 +194,10 @@ def _compared(request: Request, published: PublishedVersion, checked: Checked, *
         findings=findings,
         stages=(*verified.stages, *target_only.stages(verified.set_aside, target)),
         details=verify_notes.details(checked, verified),
+        left_out=(
+            *left_out.proven(checked.manifest),
+            *left_out.of_verification(golden, samples=left_out.samples_of(checked.manifest), profile=_profile(request)),
+        ),
         proved_by=verified.identity,
     )
 
@@ -207,14 +213,13 @@ def _version(request: Request, name: str) -> PublishedVersion:
 
 
 def _served(
-    request: Request, published: PublishedVersion, checked: Checked, *, folder: Path
+    request: Request, published: PublishedVersion, checked: Checked, *, golden: GoldenSet, folder: Path
 ) -> tuple[served_comparison.Verification, Judgement]:
     path = checked.root / published.model / repository.CONFIG
     config = model_config.parse(repository.read_config(checked.root, published.model), where=str(path))
     config = model_config.with_completed(config, checked.manifest.get("completed", {}))
     if request.urls and repository.pinned(published.version_directory.parent) == published.version:
         config["version_policy"] = {"specific": {"versions": [published.version]}}
-    golden = golden_set.read(checked.version_directory / repository.EVIDENCE / "golden")
     tracker = ErrorTracker(golden)
     with contextlib.ExitStack() as stack:
         server = (
@@ -234,13 +239,17 @@ def _served(
             served=checked_copy.served_versions(request.repository, published.model) if request.urls else (),
             labels=classification.read(checked.root / published.model, config),
             new=_new_samples(request, checked, golden, config=config, folder=folder / "new"),
-            profile_name=request.profile if request.urls else "standard",
+            profile_name=_profile(request),
             pace=Pace(request.rate, on_request=request.on_request) if request.urls else Pace(),
         )
         if request.urls:
             reachability.announce(target, request.on_progress, every_s=request.every_s)
         verified = served_comparison.verify(target, recorder=Recorder(request.on_stage))
         return verified, gates.judge(tracker, verified.checks, on_gpu=verified.on_gpu)
+
+
+def _profile(request: Request) -> ProfileName:
+    return request.profile if request.urls else "standard"
 
 
 def _present(request: Request, checked: Checked) -> ModelConfig | None:

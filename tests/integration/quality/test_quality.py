@@ -342,9 +342,9 @@ def test_edge_cases_that_a_model_does_not_support_are_dropped_and_named():
     Path("spec.yaml").write_text(legacy("dividing:Net", "[batch, 5]"))
     done = tritonize("build", "spec.yaml", "--json")
     (report,) = json.loads(done.stdout)["reports"]
-    notes = " ".join(report["notes"])
-    assert "Edge case zeros is not among the samples: output OUTPUT__0 is not finite." in notes
-    assert "Edge case ones is not among the samples: the model raises" in notes
+    left_out = {each["name"]: each["why"] for each in report["left_out"] if each["part"] == "edge case"}
+    assert left_out["zeros"] == "output OUTPUT__0 is not finite"
+    assert left_out["ones"].startswith("the model raises")
 
 
 SCALED = """
@@ -689,8 +689,10 @@ def test_an_edge_case_with_tied_values_is_dropped():
     done = tritonize("build", "spec.yaml", "--json")
     assert done.returncode == 0, done.stdout
     (report,) = json.loads(done.stdout)["reports"]
-    assert "Edge case zeros is not among the samples: output OUTPUT__" in " ".join(report["notes"])
-    assert "values that are tied" in " ".join(report["notes"])
+    (left_out,) = report["left_out"]
+    assert (left_out["part"], left_out["name"]) == ("edge case", "zeros")
+    assert left_out["why"].startswith("output OUTPUT__")
+    assert "values that are tied" in left_out["why"]
 
 
 def test_integers_that_do_not_depend_on_a_ranking_are_not_excused():

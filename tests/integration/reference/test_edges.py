@@ -166,7 +166,10 @@ def test_an_edge_case_that_an_onnx_file_cannot_batch_is_dropped(monkeypatch):
     monkeypatch.setattr(onnx_edge_cases.runtime, "run_within", lambda *_, apart, **__: run(apart))
     found = onnx_edge_cases.usable_samples(spec, drawn, Path())
     assert list(found.samples.edges.values()) == ["ones"]
-    assert len(found.notes) == 2
+    assert [(each.part, each.name) for each in found.left_out] == [
+        ("edge case", "zeros"),
+        ("padded batches", "batches padded with zeros"),
+    ]
     assert found.unpadded
 
 

@@ -12,14 +12,14 @@ import pytest
 import typer
 
 from tritonize.cli import display, tensors
-from tritonize.core.artifacts import Check, Finding, Report, SampleSet, Stage, TensorFiles, TensorSpec
+from tritonize.core.artifacts import Check, Finding, Report, SampleSet, Stage, TensorFiles, TensorSpec, to_json
 from tritonize.core.conclusion import conclude
-from tritonize.core.results import Gate
+from tritonize.core.results import Gate, LeftOut
 from tritonize.core.stages import StageName
 from tritonize.quality import gates as quality_gates
 from tritonize.quality.comparison import compare
 from tritonize.quality.gates import percent
-from tritonize.report import html
+from tritonize.report import brief, html
 from tritonize.report import text as report_text
 
 RIGHT = np.zeros((1, 3), np.float32)
@@ -48,11 +48,26 @@ NO_FLOAT64 = Gate(
     limit=10.0,
     note="no room",
 )
+EDGE = LeftOut(part="edge case", name="ones", why="output scores is not finite")
+PADDED = LeftOut(part="padded batches", name="batches padded with zeros", why="PyTorch raises: no zeros")
+NAN = LeftOut(part="inputs with NaN", name="some NaN", why="PyTorch raises: NaN")
 ERROR = {"error": {"what": "The factory raised an error.", "exit_code": 4}}
 
 OUTCOMES = {
     "passed": (PASSED, "16 comparisons, all within tolerance"),
     "passed, one gate not run": (replace(PASSED, gates=(NO_FLOAT64,)), "16 comparisons, all within tolerance"),
+    "passed, without edge cases": (
+        replace(PASSED, left_out=(EDGE, replace(EDGE, name="zeros"), PADDED)),
+        "16 comparisons, all within tolerance; 2 edge cases (ones, zeros) and batches padded with zeros were left out",
+    ),
+    "passed, without one edge case": (
+        replace(PASSED, left_out=(EDGE,)),
+        "16 comparisons, all within tolerance; 1 edge case (ones) was left out",
+    ),
+    "passed, without others": (
+        replace(PASSED, left_out=(NAN, replace(EDGE, part="samples", name="2 of 8 samples"))),
+        "16 comparisons, all within tolerance; 1 sample with NaN (some NaN) and 2 of 8 samples were left out",
+    ),
     "nothing compared": (replace(PASSED, checks=()), "no outputs were compared"),
     "tolerance": (
         replace(FAILED, checks=(*CHECKS, check(StageName.GRPC, WRONG, 5), check(StageName.HTTP, WRONG, 5))),
@@ -93,6 +108,20 @@ def flat(text: str) -> str:
 
 def words_of(page: str) -> str:
     return flat(markup.unescape(re.sub(r"<[^>]+>", " ", page)))
+
+
+def test_every_report_says_why_something_was_left_out():
+    found = replace(PASSED, left_out=(EDGE, PADDED))
+    reasons = (
+        "edge case ones: left out: output scores is not finite",
+        "batches padded with zeros: left out: PyTorch raises: no zeros",
+    )
+    for lines in (brief.lines(found), report_text.lines(found), brief.lines(replace(found, verdict="failed"))):
+        text = flat("\n".join(lines))
+        assert all(f"– {each}" in text for each in reasons)
+    page = words_of(html.render(found))
+    assert "Left out edge case ones: output scores is not finite" in page
+    assert report_text.as_json(found)["left_out"] == [to_json(EDGE), to_json(PADDED)]
 
 
 @pytest.mark.parametrize("name", OUTCOMES)

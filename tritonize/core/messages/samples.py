@@ -159,7 +159,7 @@ NO_BATCH = Message(
 )
 NOT_PADDED = Message(
     code="not-padded",
-    what="The padded-batch check is skipped, since the model's output for a sample changes if zeros are in the same batch: {why}.",
+    what="the model's output for a sample changes if zeros are in the same batch: {why}",
 )
 PICKLED_TEXT = Message(
     code="samples-pickled",
@@ -203,10 +203,7 @@ INPUT_TYPE = Message(
     what="The element type given for input {name!r} differs from the one in the ONNX file.",
     next_step="remove the inputs, since tritonize reads them from the file, or write the file's type",
 )
-EDGE_CASE_DROPPED = Message(
-    code="edge-case-dropped",
-    what="Edge case {name} is not among the samples: {why}.",
-)
+ZEROS = Message(code="padded-with-zeros", what="batches padded with zeros")
 NOT_NEGATIVE = Message(
     code="integers-not-negative",
     what="Integer inputs were drawn from 0 to 9 only: the model raises on negative ones.",

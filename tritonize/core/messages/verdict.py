@@ -18,6 +18,15 @@ PASSED_HERE = Message(
 )
 PASSED_QUICK = Message(code="passed-quick", what="{comparisons}, all within tolerance; a quick run, without {left_out}")
 BY_QUICK_RUN = Message(code="published-by-quick-run", what="a quick run published the version")
+LEFT_OUT = Message(code="left-out", what="{parts} {were} left out")
+LEFT_OUT_WHY = Message(code="left-out-why", what="{part}: left out: {why}")
+SAMPLES_NOT_KEPT = Message(code="samples-not-kept", what="{count} of {total} samples")
+NOT_KEPT = Message(code="not-kept", what="the evidence does not keep them")
+MOST_REQUESTS = Message(code="most-requests", what="most requests")
+BY_PROFILE = Message(
+    code="left-out-by-profile",
+    what="the profile {profile} sends some of the samples, and none concurrently; --profile standard sends all",
+)
 QUICK_REQUIRED = Message(
     code="quick-float64-required",
     what="A quick run leaves float64 out, and the spec requires it (quality.float64: required).",
