@@ -459,7 +459,9 @@ class Report:
 
     def __repr__(self) -> str:
         """One line of at most 79 characters; the full content is thousands of numbers, which are in `report.json`."""
-        start, rest = f"<Report of {self.command}, ", f"{self._of_version}: {self.verdict}, {len(self.checks)} comparisons>"
+        start = f"<Report of {self.command}, "
+        without = f", {len(self.left_out)} left out" if self.left_out else ""
+        rest = f"{self._of_version}: {self.verdict}, {len(self.checks)} comparisons{without}>"
         model = notebook.cut(" ".join(self.model.split()), max(8, 79 - len(start) - len(rest)))
         return f"{start}{model}{rest}"
 
@@ -467,6 +469,7 @@ class Report:
         """What a notebook shows: the verdict, what is wrong, and a row for each stage and output. The report's page has more."""
         outside = sum(not check.passed for check in self.checks)
         lines = [f"{len(self.checks)} comparisons, {outside} outside the tolerance"] if self.checks else []
+        lines += [f"left out: {each.name} ({each.part}): {each.why}" for each in self.left_out]
         lines += [f"{finding.where}: {finding.what}" for finding in self.findings]
         lines += [f"{'published' if self.published else 'lies in'}: {self.location}"] if self.location is not None else []
         compared: dict[tuple[StageName, str], list[TensorCheck]] = {}

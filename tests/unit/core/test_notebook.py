@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 from tests.support import report_samples
 from tritonize.core import notebook
 from tritonize.core.artifacts import Finding, Report
+from tritonize.core.results import LeftOut
 
 HOSTILE = "<script>alert(1)</script>&\"'"
 
@@ -33,6 +35,9 @@ def test_the_representation_fits_a_line(tmp_path: Path) -> None:
     report, _ = report_samples.classifier(tmp_path)
     expected = f"<Report of run, {report.model} version {report.version}: {report.verdict}, {len(report.checks)} comparisons>"
     assert repr(report) == expected
+    edge = LeftOut(part="edge case", name="ones", why="output y is not finite")
+    assert repr(replace(report, left_out=(edge, edge))) == f"{expected[:-1]}, 2 left out>"
+    assert "left out: ones (edge case): output y is not finite" in replace(report, left_out=(edge,))._repr_html_()
     long = Report(command="verify", model="m" * 220, version=123456, verdict="passed quick")
     assert len(repr(long)) <= 79
     assert "\n" not in repr(Report(command="run", model="a\nb", version=1, verdict="passed"))
