@@ -87,7 +87,7 @@ def test_a_large_k_has_an_exponent():
 
 
 def test_the_repr_of_a_report_is_one_line():
-    assert repr(PASSED) == "<Report of run, heart version 7: passed>"
+    assert repr(PASSED) == "<Report of run, heart version 7: passed, 3 comparisons>"
 
 
 def test_a_row_with_an_output_of_another_shape_has_no_error_values():
