@@ -146,6 +146,7 @@ class LeftOut:
     """A part of the proof that the spec or the command includes and that was left out, with the reason. It fails nothing."""
 
     part: Part
+    """What kind of part it is."""
     why: str
     """The reason, as a clause without a full stop."""
     name: str = ""
