@@ -72,6 +72,7 @@ def specification(flags: ModelFlags) -> schema.Spec:
         "precision": flags.precision or "fp32",
         "backend": flags.backend or "onnxruntime",
         "opset": flags.opset or schema.DEFAULT_OPSET,
+        "operators": list(flags.operators or ()),
         "simplify": not flags.no_simplify,
         "samples": {
             "function": None if flags.sample_files else flags.sample_function,

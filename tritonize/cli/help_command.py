@@ -18,7 +18,7 @@ FEW: Final = 9
 SECTIONS: Final = {
     "Model and samples": (
         *("--input", "--sample-function", "--sample-file", "--samples", "--seed", "--text", "--output", "--name"),
-        *("--max-batch-size", "--no-batch", "--opset", "--no-simplify", "--rtol", "--atol", "--spec"),
+        *("--max-batch-size", "--no-batch", "--opset", "--operators", "--no-simplify", "--rtol", "--atol", "--spec"),
     ),
     "What is read": ("--model", "--version", "--all-versions", "--golden", "--plans", "--follow-links", "--hash"),
     "Server": (

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from tritonize.cli.option_groups import with_options
+from tritonize.core.local_paths import local
 
 Inputs = Annotated[
     list[str] | None,
@@ -63,6 +65,10 @@ class Backend(StrEnum):
     TENSORRT_RTX = "tensorrt_rtx"
 
 
+Operators = Annotated[
+    list[Path] | None,
+    typer.Option("--operators", parser=local, metavar="FILE", help="A Python file that registers operators for the exporters."),
+]
 NoSimplify = Annotated[bool, typer.Option("--no-simplify", help="Do not run onnxslim.")]
 
 
@@ -87,6 +93,7 @@ class Described:
     rtol: float | None = None
     atol: float | None = None
     opset: int | None = None
+    operators: Sequence[Path] | None = None
     no_simplify: bool = False
 
     def describing(self) -> list[str]:
@@ -115,6 +122,7 @@ def _described(
     rtol: Rtol = None,
     atol: Atol = None,
     opset: Opset = None,
+    operators: Operators = None,
     no_simplify: NoSimplify = False,
 ) -> Described:
     return Described(
@@ -131,6 +139,7 @@ def _described(
         rtol=rtol,
         atol=atol,
         opset=opset,
+        operators=operators,
         no_simplify=no_simplify,
     )
 

@@ -1,12 +1,12 @@
-"""Translations of operators that exporters do not know. The user writes them in a Python file that the spec names.
+"""Translations of operators that exporters do not know. The user writes them in a Python file that the spec or `--operators` names.
 
     # operators.py
     import tritonize
     from onnxscript import opset18 as op
 
-    @tritonize.operator("aten::asinh", opset=9)
-    def asinh(x):
-        return op.Log(x + op.Sqrt(x * x + 1.0))
+    @tritonize.operator("aten::hypot", opset=18)
+    def hypot(x, y):
+        return op.Sqrt(x * x + y * y)
 
 The function is written in onnxscript (https://microsoft.github.io/onnxscript). The legacy exporter gets it as a symbolic function,
 the dynamo exporter as a translation. The file may also register operators of torch.library. A worker runs it before it loads the
@@ -65,7 +65,7 @@ def operator(name: str, *, opset: int) -> Callable[[Function], Function]:
     """
     parts = _NAME.fullmatch(name)
     if parts is None:
-        raise UsageError.of(wording.OPERATOR_NAME, found=name, expected="namespace::operator, such as aten::asinh")
+        raise UsageError.of(wording.OPERATOR_NAME, found=name, expected="namespace::operator, such as aten::hypot")
 
     def register(function: Function) -> Function:
         _registered.append(

@@ -1,4 +1,4 @@
-"""Operators of the user's: asinh, which the legacy exporter lacks at every opset, and one of torch.library."""
+"""Operators of the user's: one that the legacy exporter lacks, and one of torch.library; and those that tritonize adds to it."""
 
 from __future__ import annotations
 
@@ -20,6 +20,23 @@ import torch
 class Asinh(torch.nn.Module):
     def forward(self, x):
         return torch.asinh(x) * 2
+
+class Hypot(torch.nn.Module):
+    def forward(self, x):
+        return torch.hypot(x, x + 1)
+
+@torch.jit.script
+def pointwise(x):
+    y = torch.asinh(x) + torch.sinh(x) + torch.cosh(x) + torch.acosh(x.abs() + 1) + torch.atanh(x / 8)
+    z = torch.exp2(x) + torch.expm1(x) + torch.special.expm1(x * 1e-4) + torch.deg2rad(x) + torch.rad2deg(x)
+    return torch.stack([y, z, torch.trunc(x) + torch.fix(x), torch.frac(x), torch.asinh((x * 4).long())], 1)
+
+class Parts(torch.nn.Module):
+    def forward(self, x):
+        return pointwise(x)
+
+def scripted():
+    return torch.jit.script(Parts())
 
 def custom():
     class Custom(torch.nn.Module):
@@ -75,9 +92,17 @@ def test_asinh_the_documented_example(opset, strategy):
 
 
 def test_without_it_the_missing_operator_is_named():
-    done, answer = build("network:Asinh", 18, "legacy", operators=None)
+    done, answer = build("network:Hypot", 18, "legacy", operators=None)
     assert done.returncode == 4
-    assert "aten::asinh" in answer["error"]["found"]
+    assert "aten::hypot" in answer["error"]["found"]
+
+
+@pytest.mark.parametrize("opset", [pytest.param(9, marks=pytest.mark.slow), 18])
+def test_scripted_operators_that_only_tritonize_adds_to_the_legacy_exporter(opset):
+    done, answer = build("network:scripted", opset, "legacy", operators=None)
+    assert done.returncode == 0, done.stderr
+    graph = onnx.load(Path(answer["reports"][0]["location"]) / "model.onnx").graph
+    assert {"Asinh", "Acosh", "Atanh", "Sinh", "Cosh", "Floor"} <= {node.op_type for node in graph.node}
 
 
 def test_dynamo_below_18_is_refused_and_not_silently_18():

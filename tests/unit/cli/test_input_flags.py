@@ -96,3 +96,11 @@ def test_names_are_those_that_clients_write_into_a_url_as_they_are() -> None:
     for name in ("сердце", "a b", ".a", "a.", "a+b"):
         with pytest.raises(UsageError):
             flags.specification(flags.ModelFlags(source="m.onnx", name=name))
+
+
+def test_operators_files_are_those_of_a_spec_and_a_spec_refuses_the_flag() -> None:
+    assert model("x:fp32:1x4", operators=(Path("a.py"), Path("b.py"))).operators == [Path("a.py"), Path("b.py")]
+    Path("spec.yaml").touch()
+    done = invoke("run", "spec.yaml", "--operators", "a.py")
+    assert done.returncode == 2
+    assert "found: --operators" in done.stderr

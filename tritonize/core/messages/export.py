@@ -137,7 +137,8 @@ RUNTIME_FAILS = Message(
 NO_FUNCTION = Message(
     code="no-onnx-function",
     what="The {exporter} exporter has no ONNX function for the operator {operator}.",
-    next_step='register one: @tritonize.operator("{operator}", opset=18) in a file that the spec names under operators',
+    next_step='write one, as docs/how-to/custom-operators.md shows: @tritonize.operator("{operator}", opset=18) in a file that '
+    "--operators or the spec's operators name",
 )
 NO_FUNCTION_FOR = Message(
     code="no-onnx-function-for-part",

@@ -17,7 +17,15 @@ from tritonize.core.artifacts import SampleSet, TensorSpec
 from tritonize.core.errors import ExportError, TritonizeError, UsageError
 from tritonize.core.messages import export as wording
 from tritonize.export.tasks import ExportRequest, ExportResult
-from tritonize.export.worker import custom_operators, decisions, decompositions, deferred_weights, failures, symbolic_sizes
+from tritonize.export.worker import (
+    custom_operators,
+    decisions,
+    decompositions,
+    deferred_weights,
+    failures,
+    legacy_operators,
+    symbolic_sizes,
+)
 from tritonize.export.worker.custom_operators import DYNAMO_OPSET
 from tritonize.export.worker.export_checks import ExportedWays
 from tritonize.export.worker.swallowed_errors import SwallowedErrors
@@ -109,6 +117,7 @@ def _legacy(model: LoadedModel, tensors: Tensors, request: ExportRequest) -> str
     if isinstance(model.module, torch.jit.ScriptModule):
         plain = model.assignment.plain and isinstance(model.call(tensors), torch.Tensor | tuple)
         module = model.module if plain else torch.jit.trace(model, tuple(tensors), check_trace=False)  # type: ignore[no-untyped-call]
+    legacy_operators.register()
     for each in model.translations:
         if each.opset <= request.opset:
             torch.onnx.register_custom_op_symbolic(  # type: ignore[attr-defined]
