@@ -159,8 +159,9 @@ class TestEnvironment:
     def test_probe_changes_nothing(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setenv("TRITONIZE_CACHE", str(tmp_path / "cache"))
         *_, python, last = environment.probe()
-        assert (last.ok, last.found, last.next_step) == (False, "not installed", "tritonize doctor --install-server")
-        assert (python.ok, python.found) == (True, "is installed when it is needed")
+        assert (last.ok, last.absent, last.next_step) == (True, True, None)
+        assert "the first run installs it" in last.found
+        assert (python.ok, python.found) == (True, "not installed: the first run that needs it installs it")
         assert not (tmp_path / "cache").exists()
 
     def test_a_python_backend_that_is_not_possible_is_no_failure(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ FLAGS: Mapping[str, str] = {
     "no-batch": "max_batch_size=0",
     "no-cache": "use_cache=False",
     "no-simplify": "simplify=False",
+    "operators": "operators=",
     "opset": "opset=",
     "out": "out=",
     "output": "outputs=",

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tritonize.cli.serve import shown_notes
 from tritonize.cli.sign import RequireSignature
-from tritonize.cli.terminal import say
+from tritonize.cli.terminal import say, say_wrapped
 from tritonize.core.errors import EXIT_DIFFERS
 from tritonize.core.local_paths import local
 
@@ -197,7 +198,7 @@ def _write(request: Request, *, as_json: bool) -> None:
         say(dumps(_plain(request, done), indent=2, ensure_ascii=False))
     elif done.deployment is None:
         for finding in done.findings:
-            say(f"{finding.where}: {finding.what}", err=True)
+            say_wrapped(f"{finding.where}: {finding.what}", err=True)
         say(wording.NOT_WRITTEN.text(), err=True)
         say(f"  next: {wording.NOT_WRITTEN.next_step}", err=True)
     else:
@@ -205,8 +206,8 @@ def _write(request: Request, *, as_json: bool) -> None:
         for file in done.files:
             if not file.startswith("models/"):
                 say(f"  {file}")
-        for note in done.notes:
-            say(note, err=True)
+        for note in shown_notes(done.notes):
+            say_wrapped(note, err=True)
     if done.deployment is None:
         raise typer.Exit(EXIT_DIFFERS)
 

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from tritonize.cli.display import display
-from tritonize.cli.terminal import Style, say
+from tritonize.cli.terminal import Style, say, say_lines
+from tritonize.core import wrapping
 
 
 def doctor(
@@ -29,9 +30,11 @@ def doctor(
         say(dumps({"probes": [asdict(probe) for probe in probes]}, indent=2))
     else:
         for probe in probes:
-            say("✓" if probe.ok else "✗", style=Style.GOOD if probe.ok else Style.BAD, nl=False)
-            say(f" {probe.name}: {probe.found}")
+            mark, style = ("✗", Style.BAD) if not probe.ok else ("–", None) if probe.absent else ("✓", Style.GOOD)
+            first, *rest = wrapping.wrapped(f"{probe.name}: {probe.found}", first="  ", rest="    ")
+            say(mark, style=style, nl=False)
+            say_lines([first.removeprefix(" "), *rest])
             if probe.next_step:
-                say(f"    next: {probe.next_step}")
+                say_lines(wrapping.wrapped(f"next: {probe.next_step}", first="    ", rest="      "))
     if not all(probe.ok for probe in probes):
         raise typer.Exit(MissingError.exit_code)

@@ -69,7 +69,7 @@ def _line(version: VersionLine) -> str:
     created = (version.created or "")[:16].replace("T", " ")
     evidence = f" + {size(version.evidence_bytes)}" if version.evidence_bytes else ""
     return (
-        f"  {version.version:>5}  {served:<6}  {verdict:<12}  {created:<16}  {version.backend or '':<12}  "
+        f"  {version.version:>3}  {served:<6}  {verdict:<12}  {created:<16}  {version.backend or '':<12}  "
         f"{size(version.bytes)}{evidence}"
     ).rstrip()
 
@@ -78,7 +78,7 @@ def size(count: float) -> str:
     """A number of bytes in the unit that suits it."""
     for unit in ("B", "KiB", "MiB"):
         if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+            return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
         count /= 1024
     return f"{count:.1f} GiB"
 

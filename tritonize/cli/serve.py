@@ -12,13 +12,13 @@ import typer
 from tritonize.cli.display import display
 from tritonize.cli.servers import Server, started
 from tritonize.cli.sign import RequireSignature
-from tritonize.cli.terminal import say, say_wrapped
+from tritonize.cli.terminal import say, say_wrapped, verbosity
 from tritonize.core.errors import EXIT_DIFFERS
 from tritonize.core.local_paths import local
 from tritonize.core.stages import StageName
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from tritonize.core.server_choice import Start
     from tritonize.triton.server.embedded import Running
@@ -202,7 +202,7 @@ def _print_findings(checked: ToServe, *, serve_anyway: bool, json: bool) -> None
     """
     from tritonize.core.messages import repository as wording
 
-    for note in () if json else checked.notes:
+    for note in () if json else shown_notes(checked.notes):
         say_wrapped(note, err=True)
     if not checked.findings:
         return
@@ -215,6 +215,13 @@ def _print_findings(checked: ToServe, *, serve_anyway: bool, json: bool) -> None
 
             say(dumps({"findings": [asdict(finding) for finding in checked.findings], "checked": checked.notes}))
         raise typer.Exit(EXIT_DIFFERS)
+
+
+def shown_notes(notes: Iterable[str]) -> Iterator[str]:
+    """The notes about checked files to print: with `--verbose` also that checksums detect no forgery, true of every repository."""
+    from tritonize.core.messages import repository as wording
+
+    yield from (note for note in notes if verbosity() == "verbose" or note != wording.SUMS.text())
 
 
 def _require_unchanged(checked: ToServe) -> None:

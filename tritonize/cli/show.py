@@ -97,11 +97,24 @@ def _source(known: Mapping[str, Any]) -> Iterator[str]:
 
 def _tensors(known: Mapping[str, Any]) -> Iterator[str]:
     onnx = _of(known, "onnx")
+    axes = _axes(known)
     for label in ("inputs", "outputs"):
         for tensor in onnx.get(label, ()):
-            yield _row(label[:-1], f"{tensor['name']}: {tensor['dtype']} {'x'.join(map(str, tensor['shape'])) or 'scalar'}")
+            shape = ", ".join(str(axes.get(size, size)) for size in tensor["shape"])
+            yield _row(label[:-1], f"{tensor['name']}: {tensor['dtype']} {f'[{shape}]' if shape else 'scalar'}")
     if onnx:
         yield _row("graph", f"opset {onnx.get('opset')}, {onnx.get('exporter')}, strategy {onnx.get('strategy')}")
+
+
+def _axes(known: Mapping[str, Any]) -> dict[object, object]:
+    """The exporter's symbol for each dynamic axis, such as `s95`, to the name of the axis in the spec."""
+    described = _of(_of(known, "spec"), "inputs")
+    names: dict[object, object] = {}
+    for tensor in _of(known, "onnx").get("inputs", ()):
+        shape = _of(described, tensor["name"]).get("shape", ())
+        if len(shape) == len(tensor["shape"]):
+            names |= {symbol: name for symbol, name in zip(tensor["shape"], shape, strict=True) if isinstance(symbol, str)}
+    return names
 
 
 def _comparisons(known: Mapping[str, Any]) -> Iterator[str]:

@@ -81,6 +81,8 @@ class SampleSet:
     """Index to name of the edge cases, which are the last samples: `zeros`, `ones`, `smallest`, `largest`. Each is sent alone."""
     sequences: Sequences | None = None
     """For a stateful model: which samples follow each other. Each sample has all inputs of the model, with controls and states."""
+    mirrored: int = 0
+    """How many of the drawn samples, the last of them, are mirrored copies of others."""
 
     @property
     def drawn(self) -> int:

@@ -65,9 +65,7 @@ def reduce(
         reduced = reduction.reduce(model, artifact, work / model.precision)
         outcome.cost(reduced)
         kept = sum(reduced.artifact.kept_nodes.values())
-        outcome.note = (
-            f"{model.precision}: {reduced.artifact.reduced_nodes} nodes reduced, {kept} kept in fp32, {reduced.casts} casts"
-        )
+        outcome.note = f"{model.precision} {reduced.artifact.reduced_nodes} nodes, fp32 {kept}, {reduced.casts} casts"
         in_its_types = baseline.in_files(
             declared(baseline.samples.files, reduced.artifact.inputs, work / "declared_samples"),
             declared(baseline.golden.expected, reduced.artifact.outputs, work / "declared_outputs"),

@@ -74,6 +74,7 @@ def _compute(model: schema.Model, source: Source, drawn: Drawn, *, work: Path, r
         nonfinite=_nonfinite(drawn, computed),
         checks=checks,
         notes=(
+            *((edge_wording.MIRRORED.text(count=drawn.samples.mirrored),) if drawn.samples.mirrored else ()),
             *_renamed(computed.reference),
             *judgement.notes,
             *((wording.BRANCHES_NOT_OBSERVABLE.text(source=source_name),) if computed.observed.traced else ()),
@@ -118,7 +119,7 @@ def _run(
         outcome.cost(computed)
         outcome.note = f"{computed.reference.parameters:,} parameters, {drawn.samples.files.count} samples"
         if any(variant.cause == "training" for variant in computed.observed.variants):
-            outcome.note += "; evaluation mode was switched on"
+            outcome.note += "; set to eval mode"
     return computed, checks
 
 

@@ -13,6 +13,7 @@ from tritonize.core import error_location, wrapping
 from tritonize.core.artifacts import Report, TensorCheck, from_json
 from tritonize.core.conclusion import conclude, counted, failed_stages, left_out_reasons
 from tritonize.core.error_location import Location
+from tritonize.core.messages import repository
 from tritonize.core.results import PASSED
 from tritonize.core.stages import StageName
 from tritonize.core.wrapping import wrapped
@@ -103,7 +104,8 @@ def lines(report: Report) -> Iterator[str]:
 
 
 def _notes(report: Report, sentence: str) -> Iterator[str]:
-    notes = [each for each in report.notes if each != sentence and not each.startswith(_NEXT)]
+    known = (sentence, repository.SUMS.text())  # the second is true of every repository without signatures
+    notes = [each for each in report.notes if each not in known and not each.startswith(_NEXT)]
     if notes:
         yield ""
     for note in notes:

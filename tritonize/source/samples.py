@@ -18,7 +18,7 @@ from tritonize.core.arrays import Array, Arrays
 from tritonize.core.artifacts import SampleSet, TensorFiles, TensorSpec
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import samples as wording
-from tritonize.source import file_items, sample_sizes, sequence_samples
+from tritonize.source import file_items, mirrored_samples, sample_sizes, sequence_samples
 from tritonize.spec import schema, sequences
 
 EXAMPLE_STREAM = 1_000_000
@@ -60,9 +60,26 @@ def write(model: schema.Model, directory: Path) -> SampleSet:
         origin=origin,
         sequences=sequence_samples.described(contract, starts) if contract else None,
     )
-    if model.largest_request > 1 and not all(_differ(drawn, members) for members in arrays.groups(drawn)):
-        raise UsageError.of(wording.SAMPLES_EQUAL, where=", ".join(model.samples.patterns))
-    return drawn
+    alike = [members for members in arrays.groups(drawn) if not _differ(drawn, members)] if model.largest_request > 1 else []
+    return _with_mirrored(model, drawn, [members[0] for members in alike]) if alike else drawn
+
+
+def _with_mirrored(model: schema.Model, drawn: SampleSet, originals: Sequence[int]) -> SampleSet:
+    """Append a mirrored copy of these samples, which have no other sample of their shape to form a batch with.
+
+    Raises:
+        UsageError: a copy would not differ, or the samples are steps of sequences.
+    """
+    for index in originals:
+        item = arrays.load(drawn.files, index)
+        copy = None if drawn.sequences else mirrored_samples.of(model, item)
+        if copy is None:
+            shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in item.items())
+            raise UsageError.of(wording.SAMPLES_EQUAL, where=", ".join(model.samples.patterns), found=shapes)
+        files = replace(drawn.files, count=drawn.files.count + 1)
+        arrays.save(files, files.count - 1, copy)
+        drawn = replace(drawn, files=files, mirrored=drawn.mirrored + 1)
+    return replace(drawn, origin=f"{drawn.origin}, {drawn.mirrored} of them mirrored")
 
 
 def _steps(model: schema.Model, contract: sequences.Contract, starts: list[int]) -> Iterator[Arrays]:

@@ -64,7 +64,7 @@ def _invariances(target: Target, served: ModelConfig) -> Responses:
                 inference.send_padded(target, connection, index, batch=batch, responses=responses)
     differing = list(target.digests.findings())
     count = len(responses.checks)
-    responses.note = f"{count} responses, {target.digests.compared} repeated requests with identical bits"
+    responses.note = f"{count} responses, {target.digests.compared} repeats with equal bits"
     if differing and (why := _may_differ(target, served)):
         responses.note = f"{count} responses; {differing[0].what} ({differing[0].where}), as {why}"
     else:

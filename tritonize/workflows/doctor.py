@@ -34,7 +34,8 @@ def probe() -> tuple[Probe, ...]:
 def _isolation() -> Probe:
     """Check the isolation of workers, which only `--isolate` needs."""
     possible, reason = isolation_probe.describe()
-    return Probe(name="isolation of workers, for --isolate alone", ok=True, found=reason if possible else f"not possible: {reason}")
+    found = reason if possible else f"not possible: {reason}"
+    return Probe(name="isolation of workers, for --isolate alone", ok=True, found=found, absent=not possible)
 
 
 def _gpu() -> Probe:
@@ -43,16 +44,17 @@ def _gpu() -> Probe:
     description = (
         f"{here.name}, compute capability {here.compute_capability}, driver {here.driver}" if here else "none: they stay not run"
     )
-    return Probe(name="a GPU, for plans alone", ok=True, found=description)
+    return Probe(name="a GPU, for plans alone", ok=True, found=description, absent=here is None)
 
 
 def _builder(module: Module) -> Probe:
     """Check a module that builds plans. One of the two is enough; without plans, neither is needed."""
+    name = f"the package {module}, for plans alone"
     try:
-        description = installed.installed_version(module)
+        return Probe(name=name, ok=True, found=installed.installed_version(module))
     except MissingError as error:
-        description = f"not installed: {error.next_step}" if error.next_step else f"{error.what} {error.found or ''}".strip()
-    return Probe(name=f"the package {module}, for plans alone", ok=True, found=description)
+        found = f"not installed: {error.next_step}" if error.next_step else f"{error.what} {error.found or ''}".strip()
+    return Probe(name=name, ok=True, found=found, absent=True)
 
 
 def _package(name: str, extra: str | None) -> Probe:

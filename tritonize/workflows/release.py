@@ -204,7 +204,7 @@ def _with_worst(report: Report, release: Release, home: Path) -> Report:
         return report
     facts = {"sample": gate.sample, "group": samples.group(gate.sample), "output": gate.output, "stage": gate.stage}
     facts |= {"gate": gate.gate, "value": gate.value, "limit": gate.limit}
-    note = f"Largest error: sample {gate.sample} ({samples.group(gate.sample)}), output {gate.output}, {gate.stage}."
+    note = f"Largest error: sample {gate.sample} ({samples.group(gate.sample)}), output {gate.output}, {gate.stage.heading}."
     files = [
         f"golden/inputs/{place}"
         for place in map(release.kept.place, kept_samples.worst_first(samples, gate.sample))

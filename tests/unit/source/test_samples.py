@@ -137,6 +137,28 @@ def test_one_sample_cannot_prove_batching(tmp_path):
     assert samples.write(model(samples={"files": "one.npz"}, max_batch_size=1), tmp_path / "alone").files.count == 1
 
 
+def test_a_single_file_is_mirrored_to_test_batching_and_the_origin_says_so(tmp_path):
+    np.savez("one.npz", x=np.arange(3, dtype=np.float32)[None], n=np.arange(2)[None])
+    both = model(
+        inputs={"x": {"shape": ["batch", 3]}, "n": {"dtype": "int64", "shape": ["batch", 2]}}, samples={"files": "one.npz"}
+    )
+    drawn = samples.write(both, tmp_path / "s")
+    assert (drawn.files.count, drawn.mirrored, drawn.origin) == (2, 1, "from files, 1 of them mirrored")
+    assert arrays.load(drawn.files, 1)["x"].tolist() == [[2, 1, 0]]
+    assert arrays.load(drawn.files, 1)["n"].tolist() == [[0, 1]]  # integers may be indices
+    assert samples.add_edges(both, drawn).mirrored == 1
+
+
+def test_each_shape_with_one_sample_gets_a_mirrored_copy(tmp_path):
+    for width in (2, 3):
+        np.savez(f"{width}.npz", x=np.arange(width, dtype=np.float32)[None])
+    np.savez("two.npz", x=np.arange(8, dtype=np.float32).reshape(2, 4))
+    wide = model(inputs={"x": {"shape": ["batch", "w"]}}, axes={"w": {"min": 2, "opt": 3, "max": 4}}, samples={"files": "*.npz"})
+    drawn = samples.write(wide, tmp_path / "s")
+    assert (drawn.files.count, drawn.mirrored) == (6, 2)
+    assert [arrays.load(drawn.files, index)["x"].tolist() for index in (4, 5)] == [[[1, 0]], [[2, 1, 0]]]
+
+
 def test_files_are_split_into_items(tmp_path):
     np.savez("many.npz", x=np.arange(9, dtype=np.float32).reshape(3, 3))
     drawn = samples.write(model(samples={"files": "*.npz"}), tmp_path / "s")

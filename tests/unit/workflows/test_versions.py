@@ -41,12 +41,12 @@ def test_list_has_versions_policy_verdict_and_what_is_served():
     assert re.sub(r"\+ \d+ B", "+ …", done.stdout) == (
         "model_repository: 2 models, 4 versions\n\n"
         "m  (version policy: latest 1)\n"
-        "      3  served  passed        2026-01-02 03:04  onnxruntime   7 B + …\n"
-        "      2          passed        2026-01-02 03:04  onnxruntime   7 B + …\n"
-        "      1          damaged                         onnxruntime   7 B + …\n"
+        "    3  served  passed        2026-01-02 03:04  onnxruntime   7 B + …\n"
+        "    2          passed        2026-01-02 03:04  onnxruntime   7 B + …\n"
+        "    1          damaged                         onnxruntime   7 B + …\n"
         "      ✗ The version's manifest is damaged.\n\n"
         "other  (version policy: all)\n"
-        "      1  served  no evidence                     python        0 B\n"
+        "    1  served  no evidence                     python        0 B\n"
     )
     plain = json.loads(invoke("list", "--json", "-m", "m").stdout)
     assert [each["version"] for each in plain["models"][0]["versions"]] == [3, 2, 1]
@@ -255,8 +255,8 @@ def test_a_model_that_triton_completes_is_listed_shown_and_packed(tmp_path):
     assert invoke("list").stdout == (
         "model_repository: 1 model, 2 versions\n\n"
         "bare  (version policy: latest 1, no config.pbtxt: Triton completes it)\n"
-        "      2  served  no evidence                     onnxruntime   5 B\n"
-        "      1          no evidence                     onnxruntime   5 B\n"
+        "    2  served  no evidence                     onnxruntime   5 B\n"
+        "    1          no evidence                     onnxruntime   5 B\n"
     )
     shown = invoke("show", "bare")
     assert (shown.returncode, "served       yes" in shown.stdout, "evidence     none" in shown.stdout) == (0, True, True)

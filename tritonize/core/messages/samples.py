@@ -113,7 +113,13 @@ FILE_BATCH_SIZES = Message(
 SAMPLES_EQUAL = Message(
     code="samples-equal",
     what="All samples of one shape are equal, and a batch of equal samples cannot test batching.",
-    next_step="provide at least two different samples of every shape, or set max_batch_size to 1",
+    next_step="add a second, different sample of the shape: in a file of its own, or along the first axis of the same file; or set "
+    "max_batch_size to 1 (--max-batch-size 1)",
+)
+MIRRORED = Message(
+    code="samples-mirrored",
+    what="Samples that are mirrored copies: {count}. A batch needs two samples that differ, and the files have one of that shape. "
+    "More files make the proof stronger.",
 )
 
 NOT_THE_INPUTS = Message(

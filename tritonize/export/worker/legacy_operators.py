@@ -1,7 +1,8 @@
 """Functions that PyTorch's TorchScript-based exporter lacks, for operators that ONNX has or can express without loss.
 
 A scripted file often has no other exporter: the others convert it first, which fails at a loop whose count depends on a shape, such
-as the one in InstanceNorm. The exported file is compared with PyTorch like every other, so a mistake here cannot publish a wrong version.
+as the one in InstanceNorm. The exported file is compared with PyTorch like every other, so a mistake here cannot publish a wrong
+version.
 """
 
 from __future__ import annotations

@@ -94,7 +94,7 @@ def probe() -> Probe:
         path = require_possible()
     except MissingError as error:
         found = f"{error.where}: {error.what} {error.found}" if error.where else "none: only NVIDIA's images contain one"
-        return Probe(name=name, ok=True, found=found)
+        return Probe(name=name, ok=True, found=found, absent=True)
     return Probe(name=name, ok=True, found=f"version {version_of(path) or 'unknown'}, {path}")
 
 

@@ -134,7 +134,7 @@ def probe() -> Probe:
     try:
         version = require_possible()
     except MissingError as error:
-        return Probe(name=name, ok=True, found=f"not usable: {error.found}")
+        return Probe(name=name, ok=True, found=f"not usable: {error.found}", absent=True)
     return Probe(name=name, ok=True, found=f"version {version}; {image('')} by default; never tried by tritonize's tests")
 
 

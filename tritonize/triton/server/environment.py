@@ -117,9 +117,9 @@ def probe() -> list[Probe]:
     versions_found = f"{', '.join(f'{name} {version}' for name, version in locked().items())}, in {prefix}"
     installed = Probe(
         name="the embedded server",
-        ok=complete,
-        found=versions_found if complete else "not installed",
-        next_step=None if complete else _INSTALL_COMMAND,
+        ok=True,
+        found=versions_found if complete else f"not installed: the first run installs it; to do so now: {_INSTALL_COMMAND}",
+        absent=not complete,
     )
     return [*prerequisites.probe(), native_backend.probe(), python_environment.probe(), installed]
 

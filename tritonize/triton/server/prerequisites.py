@@ -40,6 +40,8 @@ class Probe:
     found: str
     next_step: str | None = None
     """The command that corrects a failed check, if one is known."""
+    absent: bool = False
+    """Whether the part is not here although the check is `ok`: only some commands need it, or the first run installs it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -135,14 +135,14 @@ def probe() -> Probe:
     """Whether the environment is installed or can be; it is no prerequisite, because ONNX models do not need it."""
     prefix = place()
     missing = [item for item in prerequisites.probe_python() if not item.ok]
-    if cache.is_complete(prefix):
+    if complete := cache.is_complete(prefix):
         found = f"installed in {prefix}"
     elif missing:
         steps = "".join(f" ({item.next_step})" for item in missing[:1] if item.next_step)
         found = f"not possible: {missing[0].name}: {missing[0].found}{steps}"
     else:
-        found = "is installed when it is needed"
-    return Probe(name="Triton's Python backend, for plans and Python models alone", ok=True, found=found)
+        found = "not installed: the first run that needs it installs it"
+    return Probe(name="Triton's Python backend, for plans and Python models alone", ok=True, found=found, absent=not complete)
 
 
 def place() -> Path:
