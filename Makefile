@@ -13,21 +13,33 @@ STEPS ?= 300
 COVERED ?= tests/unit
 CORPUS := build/corpus
 DOCS := build/docs
+INSTALL_LOG := build/install.log
 
 .PHONY: help install demo demo-imagenet test test-slow test-gpu sanitize coverage check bench soak faultbench corpus schema pictures modules lint-pages reference docs format wheel-aarch64 clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
+# pip's output goes to a file, and its end is shown when pip fails: with --quiet, pip leaves out which versions conflict.
+# $(call pip,python,log,what to install)
+pip = $(1) -m pip --disable-pip-version-check install -c constraints.txt $(3) >>$(2) 2>&1 || { tail -n 25 $(2); echo "pip failed. All of its output: $(2)"; exit 1; }
+
 $(INSTALLED): pyproject.toml constraints.txt hatch_build.py $(wildcard tritonize/backends/onnxruntime/native/*.[ch])
 	@$(PYTHON) scripts/preflight.py
-	@echo "Installing into $(VENV) …"
+	@mkdir -p build; rm -f $(INSTALL_LOG)
+	@echo "Installing into $(VENV). This takes some minutes; pip's output is in $(INSTALL_LOG)."
+	@echo "  1/4 a virtual environment of $$($(PYTHON) --version), with the pinned pip"
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
-	@$(PIP) install -q --upgrade -c constraints.txt pip
+	@$(call pip,$(BIN)/python,$(INSTALL_LOG),--upgrade pip)
 	@$(BIN)/python scripts/torch_build.py constraints.txt
-	@$(PIP) install -q -c constraints.txt torch
-	@$(PIP) install -q -c constraints.txt -e '.[torch]' --group dev
+	@echo "  2/4 PyTorch, the largest package"
+	@$(call pip,$(BIN)/python,$(INSTALL_LOG),torch)
+	@echo "  3/4 tritonize, the packages that it needs, and the tools of its tests"
+	@$(call pip,$(BIN)/python,$(INSTALL_LOG),-e '.[torch]' --group dev)
+	@echo "  4/4 does the command start?"
+	@$(BIN)/tritonize --version
 	@touch $@
+	@echo "Installed. Next: source $(VENV)/bin/activate && tritonize doctor"
 
 install: $(INSTALLED)  ## Install tritonize and its tools into .venv
 
@@ -83,9 +95,11 @@ reference: $(INSTALLED)  ## Write docs/reference from the code
 	$(BIN)/python scripts/reference_pages.py
 
 $(DOCS)/.installed: pyproject.toml constraints.txt
+	@mkdir -p $(DOCS); rm -f $(DOCS)/install.log
+	@echo "Installing Zensical, which makes the site, into $(DOCS)/venv …"
 	@[ -x $(DOCS)/venv/bin/python ] || $(PYTHON) -m venv $(DOCS)/venv
-	@$(DOCS)/venv/bin/python -m pip --disable-pip-version-check install -q --upgrade -c constraints.txt pip
-	@$(DOCS)/venv/bin/python -m pip --disable-pip-version-check install -q -c constraints.txt --group docs
+	@$(call pip,$(DOCS)/venv/bin/python,$(DOCS)/install.log,--upgrade pip)
+	@$(call pip,$(DOCS)/venv/bin/python,$(DOCS)/install.log,--group docs)
 	@touch $@
 
 docs: $(DOCS)/.installed  ## Build the documentation site in build/docs/site; fails on a broken link
