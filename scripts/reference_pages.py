@@ -447,10 +447,18 @@ def messages() -> Lines:
         module = importlib.import_module(f"tritonize.core.messages.{path.stem}")
         found = [each for each in vars(module).values() if isinstance(each, Message)]
         yield from ("", f"## {path.stem.replace('_', ' ').capitalize()}", "", paragraphs(module.__doc__)[0], "")
-        yield from ("| message | next step | code |", "|---|---|---|")
         for each in found:
-            cause = f" **Likely cause:** {_filled(each.cause)}" if each.cause else ""
-            yield f"| {_filled(each.what)}{cause} | {_filled(each.next_step)} | `{each.code}` |"
+            yield f"- {_listed(each.what)}"
+            if each.cause:
+                yield f"    - Likely cause: {_listed(each.cause)}"
+            if each.next_step:
+                yield f"    - Next: {_listed(each.next_step)}"
+            yield f"    - Code: `{each.code}`"
+
+
+def _listed(text: str) -> str:
+    """A text as an item of a list; outside a table, a bar needs no backslash."""
+    return _filled(text).replace("\\|", "|")
 
 
 def _filled(text: str | None) -> str:
