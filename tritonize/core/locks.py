@@ -15,13 +15,14 @@ _MOST_ATTEMPTS = 1000
 """A folder that is missing that often is not one that other processes remove."""
 
 
-def acquire(path: Path, *, wait: bool = True) -> int | None:
-    """Take an exclusive lock. Creates the file and its folder.
+def acquire(path: Path, *, wait: bool = True, create: bool = True) -> int | None:
+    """Take an exclusive lock. Creates the file and, unless `create` is false, its folder.
 
     The holder may remove the lock's file. A process that waited for it then locks the new file of that name.
 
     Args:
         wait: wait for another holder; otherwise return `None`.
+        create: create the folder if it is missing; otherwise return `None`.
 
     Returns:
         A descriptor. Closing it releases the lock.
@@ -32,9 +33,12 @@ def acquire(path: Path, *, wait: bool = True) -> int | None:
     missing = 0
     while True:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            if create:
+                path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = _open(path)
         except FileNotFoundError:  # another process has just removed the folder, or one above it
+            if not create:
+                return None
             missing += 1
             if missing == _MOST_ATTEMPTS:
                 raise

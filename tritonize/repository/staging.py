@@ -123,11 +123,14 @@ def _remove_empty(folders: list[Path]) -> None:
     """Remove the staging area, and the parent folders that this run created, if they are empty."""
     area, *above = folders
     with contextlib.suppress(OSError):
-        if area.name.endswith(".staging") and (descriptor := locks.acquire(area / LOCK, wait=False)) is not None:
-            if [entry.name for entry in area.iterdir()] == [LOCK]:
-                (area / LOCK).unlink()
-                area.rmdir()
-            os.close(descriptor)
+        # Wait for the lock: of two runs that end at once, the later one removes the area.
+        if area.name.endswith(".staging") and (descriptor := locks.acquire(area / LOCK, create=False)) is not None:
+            try:
+                if [entry.name for entry in area.iterdir()] == [LOCK]:
+                    (area / LOCK).unlink()
+                    area.rmdir()
+            finally:
+                os.close(descriptor)
     for folder in above:
         with contextlib.suppress(OSError):
             folder.rmdir()

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from tests.support import plain_versions
 from tritonize import repository
-from tritonize.core import errors
+from tritonize.core import errors, locks
 from tritonize.core.errors import RepositoryError, UsageError
 from tritonize.spec import schema
 from tritonize.triton import config_changes, model_config
@@ -120,6 +120,15 @@ def test_a_different_configuration_is_an_error_unless_allowed():
     publish(2, config=CONFIG + "# changed\n", allow_change=True)
     assert (PLACE / "m" / "config.pbtxt").read_text() == CONFIG + "# changed\n"
     assert repository.versions(PLACE, "m") == (1, 2)
+
+
+def test_a_run_that_ends_while_another_holds_the_lock_removes_the_staging_area():
+    area = Path(".models.staging")
+    with repository.staging(PLACE):
+        descriptor = locks.acquire(area / "lock")  # a second run that begins or ends
+        assert descriptor is not None
+        threading.Timer(0.2, os.close, [descriptor]).start()
+    assert not area.exists()
 
 
 def test_concurrent_runs_get_different_numbers_which_their_evidence_names():
