@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import queue
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +29,7 @@ from tritonclient import utils
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tritonclient.utils import shared_memory
 
-from tests.support import server_models
+from tests.support import documentation, server_models
 from tritonize.triton.server import embedded
 from tritonize.triton.server.embedded import Running
 
@@ -437,3 +440,46 @@ class TestSharedMemory:
                 connection.infer("simple", inputs(grpc, "INT32", IN0, IN1), outputs=wanted, headers=headers)
             connection.unregister_system_shared_memory("small", headers=headers)
             require_sums(connection.infer("simple", inputs(grpc, "INT32", IN0, IN1)))
+
+
+@pytest.fixture(scope="module")
+def heart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A server with a model of the name and the tensors of the documentation's; it returns its input."""
+    root = tmp_path_factory.mktemp("heart")
+    tensors = '{{ name: "{}" data_type: TYPE_FP32 dims: [ 1, 16, 24, 24 ] }}'
+    path = server_models.write(
+        root / "repository", "heart", _config(tensors.format("INPUT__0"), tensors.format("OUTPUT__0"), batch=2)
+    )
+    shape = ["batch", 1, 16, 24, 24]
+    node = helper.make_node("Identity", ["INPUT__0"], ["OUTPUT__0"])
+    server_models.save(path, [node], [("INPUT__0", TensorProto.FLOAT, shape)], [("OUTPUT__0", TensorProto.FLOAT, shape)])
+    with embedded.start(root / "repository", directory=root / "server") as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    ("page", "file"),
+    [("get-started.md", "ask.py"), ("how-to/send-requests.md", "ask_grpc.py"), ("how-to/send-requests.md", "ask_http.py")],
+)
+def test_a_request_of_the_documentation_in_python(heart: Running, page: str, file: str, tmp_path: Path) -> None:
+    (block,) = (each for each in documentation.blocks(Path("docs") / page) if each.file == file)
+    script = tmp_path / file
+    script.write_text(_with_ports(block.text, heart))
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "(1, 1, 16, 24, 24)" in done.stdout
+
+
+def test_a_request_of_the_documentation_with_curl(heart: Running, tmp_path: Path) -> None:
+    blocks = documentation.blocks(Path("docs/how-to/send-requests.md"))
+    (block,) = (each for each in blocks if each.language == "sh" and "curl" in each.text)
+    command = ["bash", "-euo", "pipefail", "-c", _with_ports(block.text, heart)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    (output,) = json.loads((tmp_path / "answer.json").read_text())["outputs"]
+    assert (output["name"], output["shape"], len(output["data"])) == ("OUTPUT__0", [1, 1, 16, 24, 24], 9216)
+
+
+def _with_ports(text: str, running: Running) -> str:
+    assert "127.0.0.1:800" in text
+    return text.replace("127.0.0.1:8000", running.http_url).replace("127.0.0.1:8001", running.grpc_url)

@@ -11,6 +11,8 @@ import typer
 from tritonize.cli import tensors
 from tritonize.cli.terminal import say, say_lines
 from tritonize.core.local_paths import local
+from tritonize.core.messages import samples
+from tritonize.core.wrapping import wrapped
 
 if TYPE_CHECKING:
     from tritonize.core.artifacts import Inspection
@@ -49,6 +51,10 @@ def _lines(source: str, found: Inspection) -> Iterator[str]:
     opset = f", opset {found.opset}" if found.opset else ""
     yield f"{source}: {found.kind.replace('_', ' ')}, {found.parameters:,} parameters{opset}"
     yield from tensors.lines("inputs", found.inputs)
+    if found.inputs and all(tensor.shape == ("?",) for tensor in found.inputs):
+        names = ", ".join(tensor.name for tensor in found.inputs)
+        single = samples.INPUT_NAME_FREE.text() if len(found.inputs) == 1 else ""
+        yield from wrapped(f"{samples.INPUT_NAMES.text(names=names)} {single}".rstrip(), first="  ")
     yield from tensors.lines("outputs", found.outputs)
     yield "modules" if found.kind == "factory" else "operators"
     operators = list(found.operators.items())

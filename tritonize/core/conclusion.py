@@ -189,7 +189,7 @@ def describe_gate(gate: Gate) -> str:
     group = "" if gate.group in ("all", DRAWN) else f", edge case {gate.group}"
     why = f": {gate.note}" if gate.note and gate.gate != "tolerance" else ""
     if gate.gate == "noise floor":
-        return f"k is {value} at {gate.stage}{group}, at most {gate.limit:g} is allowed{why}"
+        return f"k is {value} at {gate.stage.heading}{group}, at most {gate.limit:g} is allowed{why}"
     if gate.gate == "tolerance":
-        return f"{value} elements outside {gate.note} at {gate.stage}"
-    return f"{gate.gate} {gate.limit:g} does not hold at {gate.stage}: {value}{why}"
+        return f"{value} elements outside {gate.note} at {gate.stage.heading}"
+    return f"{gate.gate} {gate.limit:g} does not hold at {gate.stage.heading}: {value}{why}"

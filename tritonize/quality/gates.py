@@ -97,14 +97,14 @@ def _budget(gates: Sequence[Gate]) -> Iterator[str]:
     """Name the first stage that exceeds a limit, else the one closest to a limit."""
     over = first_over_budget(gates)
     if over is not None:
-        yield f"The first stage over its budget is {over.stage}: output {over.output}, {over.gate}."
+        yield f"The first stage over its budget is {over.stage.heading}: output {over.output}, {over.gate}."
         return
     spent = [
         (gate.value / gate.limit, gate) for gate in gates if gate.gate == "noise floor" and gate.value is not None and gate.limit
     ]
     if spent:
         share, gate = max(spent, key=lambda pair: pair[0])
-        place = gate.stage if gate.group == DRAWN else f"{gate.stage}, edge case {gate.group}"
+        place = gate.stage.heading if gate.group == DRAWN else f"{gate.stage.heading}, edge case {gate.group}"
         yield f"Most of the budget is spent at {place}: k {gate.value:.3g} of {gate.limit:g} (output {gate.output}), {share:.0%}."
 
 

@@ -11,9 +11,10 @@ from typing import Any  # Any: JSON data of a manifest, which is read by key
 from urllib.parse import quote
 
 from tritonize import repository
-from tritonize.core.errors import RepositoryError
+from tritonize.core.errors import RepositoryError, TritonizeError
 from tritonize.core.stages import StageName
 from tritonize.report.html.index_page import MAX_VERSIONS, ModelHistory, VersionPoint
+from tritonize.triton import model_config
 
 PAGE = "report.html"
 _NOT_READABLE = (TypeError, ValueError, KeyError, AttributeError, OverflowError)
@@ -34,7 +35,17 @@ def of(place: Path, *, start: Path) -> Iterator[ModelHistory]:
         numbers = repository.versions(place, model)
         older = tuple(VersionPoint(version=each, verdict="") for each in numbers[:-MAX_VERSIONS])  # counted, not read
         newest = tuple(_version(place / model / str(each), each, start=start) for each in numbers[-MAX_VERSIONS:])
-        yield ModelHistory(model=model, versions=(*older, *newest))
+        pinned = repository.pinned(place / model) is not None
+        yield ModelHistory(model=model, versions=(*older, *newest), served=_served(place, model, numbers), pinned=pinned)
+
+
+def _served(place: Path, model: str, present: Sequence[int]) -> tuple[int, ...]:
+    """Return the versions that the configuration in place serves; none if it cannot be read or Triton completes it."""
+    try:
+        config = model_config.parse(repository.read_config(place, model), where=model)
+    except TritonizeError:
+        return ()
+    return tuple(model_config.versions_served(config, present))
 
 
 def _version(directory: Path, version: int, *, start: Path) -> VersionPoint:

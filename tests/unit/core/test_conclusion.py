@@ -73,13 +73,13 @@ OUTCOMES = {
         replace(FAILED, checks=(*CHECKS, check(StageName.GRPC, WRONG, 5), check(StageName.HTTP, WRONG, 5))),
         "2 of 18 comparisons outside the tolerance, first output scores (Triton, HTTP)",
     ),
-    "noise floor": (replace(FAILED, gates=(K,)), "scores: k is 14.8 at onnxruntime, at most 10 is allowed"),
+    "noise floor": (replace(FAILED, gates=(K,)), "scores: k is 14.8 at ONNX Runtime, at most 10 is allowed"),
     "edge case": (
         replace(FAILED, gates=(replace(K, group="ones"),)),
-        "scores: k is 14.8 at onnxruntime, edge case ones, at most 10 is allowed",
+        "scores: k is 14.8 at ONNX Runtime, edge case ones, at most 10 is allowed",
     ),
-    "metric": (replace(FAILED, gates=(DICE,)), "scores: dice_min ≥ 0.99 does not hold at http: 0.5"),
-    "first stage first": (replace(FAILED, gates=(DICE, K)), "scores: k is 14.8 at onnxruntime, at most 10 is allowed"),
+    "metric": (replace(FAILED, gates=(DICE,)), "scores: dice_min ≥ 0.99 does not hold at Triton, HTTP: 0.5"),
+    "first stage first": (replace(FAILED, gates=(DICE, K)), "scores: k is 14.8 at ONNX Runtime, at most 10 is allowed"),
     "finding": (
         replace(FAILED, findings=(Finding(where="heart/7/model.onnx", what="the file was changed after it was proven"),)),
         "heart/7/model.onnx: the file was changed after it was proven",

@@ -56,6 +56,17 @@ def test_each_model_has_its_newest_version_and_its_trend(tmp_path: Path) -> None
     assert "✓" not in shown["first"]
 
 
+def test_the_page_names_what_is_served_and_breaks_names_at_underscores(tmp_path: Path) -> None:
+    for number in (1, 2):
+        version(tmp_path / "lung_v3-b", number)
+    (tmp_path / "lung_v3-b" / "config.pbtxt").write_text("version_policy { specific { versions: [ 1 ] } }")
+    page = index_page.render("r", history.of(tmp_path, start=tmp_path))
+    assert "lung_<wbr>v3-<wbr>b</a>" in page
+    assert "<strong>serves version 1</strong>" in page
+    pinned = ModelHistory(model="m", versions=(VersionPoint(version=1, verdict="passed"),), served=(1,), pinned=True)
+    assert "serves version 1 (pinned)" in index_page.render("r", [pinned])
+
+
 def test_damaged_and_foreign_versions_are_named(tmp_path: Path) -> None:
     version(tmp_path / "torn", 1)
     (tmp_path / "torn" / "1" / "evidence" / "manifest.json").write_text("{")
@@ -67,8 +78,8 @@ def test_damaged_and_foreign_versions_are_named(tmp_path: Path) -> None:
     text = Parsed(index_page.render("r", history.of(tmp_path, start=tmp_path))).text
     assert "torn damaged" in text
     assert "bare no evidence" in text
-    assert "other ✓ passed 2026-11-01 10:00 version 1 : passed" in text
-    assert "infinite ✓ passed 2026-11-01 10:00 version 1 : passed" in text
+    assert "other ✓ passed 2026-11-01 10:00 serves version 1 version 1 : passed" in text
+    assert "infinite ✓ passed 2026-11-01 10:00 serves version 1 version 1 : passed" in text
 
 
 def test_hostile_names_are_escaped_and_links_are_encoded(tmp_path: Path) -> None:

@@ -20,6 +20,12 @@ INPUTS_GUESSED = Message(
     cause="channels and features are those of the first layers, and the other sizes are a guess: write your own in their place",
     next_step="tritonize run {source} {flags}",
 )
+INPUT_NAMES = Message(
+    code="input-names",
+    what="The name in --input becomes the name of Triton's input: {names}, as the parameters of forward() are called, or INPUT__0, "
+    "INPUT__1, … by position.",
+)
+INPUT_NAME_FREE = Message(code="input-name-free", what="A single input may have any other name.")
 INPUTS_UNKNOWN_OBJECT = Message(
     code="inputs-unknown-object",
     what="The model's inputs are not described, and tritonize cannot infer them from the model.",

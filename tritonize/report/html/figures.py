@@ -242,7 +242,7 @@ def top_classes(figures: Figures) -> Iterator[Figure]:
 
 def _top_classes(classes: TopClasses, labels: Sequence[str], stage: str) -> Figure:
     title = f"Highest classes of {classes.output}: sample {classes.sample}"
-    text = f"{stage}, {classes.why}. The upper bar is expected, the lower one actual."
+    text = f"{stage}, {classes.why}."
     named = [(labels[score.number] if score.number < len(labels) else f"class {score.number}", score) for score in classes.classes]
     numbers = [value for _, score in named for value in (score.expected, score.found) if math.isfinite(value)]
     base = min(0.0, *numbers) if numbers else 0.0  # logits may be negative; bars then start at the smallest
@@ -257,7 +257,7 @@ def _top_classes(classes: TopClasses, labels: Sequence[str], stage: str) -> Figu
         )
         for label, score in named
     ]
-    svg = svg_charts.bars(rows, name=title, about=text)
+    svg = svg_charts.bars(rows, name=title, about=text, legend=("expected", "actual"))
     cells = [
         (label, score.number, f"{score.expected:.6g}", f"{score.found:.6g}", score.found - score.expected) for label, score in named
     ]

@@ -54,6 +54,10 @@ class ModelHistory:
     model: str
     versions: tuple[VersionPoint, ...]
     """In ascending order."""
+    served: tuple[int, ...] = ()
+    """The versions that a server loads by the configuration in place; empty if that is unknown."""
+    pinned: bool = False
+    """Whether `promote` or `rollback` chose the served version."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +77,7 @@ class _Row:
     latency: str
     error_trend: Markup
     latency_trend: Markup
+    served: str
     links: tuple[_Link, ...]
 
 
@@ -107,8 +112,16 @@ def _row(model: ModelHistory) -> _Row:
         latency=_latency(newest),
         error_trend=_trend("Error as a part of the tolerance", shown, [each.share for each in shown], limit=1.0),
         latency_trend=_trend("Latency in ms", shown, [each.latency_ms for each in shown]),
+        served=_served(model),
         links=tuple(_Link(version=each.version, page=each.page, text=_link_text(each)) for each in reversed(shown)),
     )
+
+
+def _served(model: ModelHistory) -> str:
+    if not model.served:
+        return ""
+    numbers = ", ".join(map(str, model.served))
+    return f"serves version{'s' if len(model.served) > 1 else ''} {numbers}{' (pinned)' if model.pinned else ''}"
 
 
 def _word(verdict: str) -> str:

@@ -76,7 +76,7 @@ def render(report: Report, figures: Figures | None = None) -> str:
 def _page(report: Report, figures: Figures, budget: int, *, rows: int) -> str:
     version = f" version {report.version}" if report.version is not None else ""
     conclusion = conclude(report)
-    slices = slice_panes.fitting(figures.slices, budget, at_worst=report.verdict == "failed")
+    slices = slice_panes.fitting(figures.slices, budget)
     classes = tuple(html_figures.top_classes(figures))
     place = -1 if report.verdict == "failed" else 0  # the last one has the largest difference, the first is the first sample
     first = slices[place] if slices else None

@@ -42,15 +42,15 @@ class SliceFigure:
     table: Table
 
 
-def fitting(slices: Sequence[Slices], budget: int, *, at_worst: bool = False) -> tuple[SliceFigure, ...]:
+def fitting(slices: Sequence[Slices], budget: int) -> tuple[SliceFigure, ...]:
     """The figures, with at most `budget` characters of image data in all.
 
-    The slice that a figure shows first is the middle one or, with `at_worst`, the one with the largest difference.
+    A figure first shows the slice with the largest difference, or the middle one if there is no difference.
     If there is more image data, every second slice of the deepest volumes is dropped, repeatedly, until each has one slice.
     """
     chosen = list(slices)
     while True:
-        figures = tuple(_figure(each, at_worst=at_worst) for each in chosen)
+        figures = tuple(_figure(each) for each in chosen)
         deepest = max((len(each.depths) for each in chosen), default=0)
         if deepest <= 1 or sum(len(picture.uri) for figure in figures for picture in figure.pictures) <= budget:
             return figures
@@ -70,7 +70,7 @@ def _pixels(pane: Pane, positions: Sequence[int]) -> bytes:
     return np.frombuffer(pane.pixels, np.uint8).reshape(pane.slices, -1)[list(positions)].tobytes()
 
 
-def _figure(slices: Slices, *, at_worst: bool) -> SliceFigure:
+def _figure(slices: Slices) -> SliceFigure:
     volume = slices.depth > 1
     title = f"{'Slices' if volume else 'Picture'} of {slices.output}: sample {slices.sample}"
     difference = slices.panes[-1]
@@ -83,7 +83,7 @@ def _figure(slices: Slices, *, at_worst: bool) -> SliceFigure:
         pictures=tuple(_picture(pane, slices) for pane in slices.panes),
         depths=slices.depths,
         worst=slices.worst,
-        start=slices.worst if at_worst else middle,
+        start=slices.worst if difference.high else middle,
         depth=slices.depth,
         height=difference.height,
         width=difference.width,

@@ -198,12 +198,16 @@ def _side(axis: Axis, tolerance: tuple[float, float], sign: int) -> str:
     return f'<path class="limit" d="M{path}"/>'
 
 
-def bars(rows: Sequence[Bar], *, name: str, about: str, log: bool = False, limit: Limit | None = None) -> Markup:
-    """Horizontal bars, each below its label and with its value on the right."""
+def bars(
+    rows: Sequence[Bar], *, name: str, about: str, log: bool = False, limit: Limit | None = None, legend: Sequence[str] = ()
+) -> Markup:
+    """Horizontal bars, each below its label and with its value on the right; `legend` names first and second bar."""
     values = [value for row in rows for value in (row.value, row.upper, row.second) if value is not None and math.isfinite(value)]
     values += [limit.line / 10, limit.high * 3] if limit else []  # so that the limit is not at the edge
     axis = log_axis(values) if log else Axis(low=0.0, high=max(values, default=0.0) or 1.0)
-    parts, top = [], 16 if limit else 2
+    parts, top = [], 16 if limit or legend else 2
+    for x, kind, text in zip((2, 82), ("bar", "second"), legend, strict=False):
+        parts += [f'<rect class="{kind}" x="{x}" y="3" width="10" height="9"/>', _text(x + 14, 11, text, anchor="start")]
     for row in rows:
         lines = textwrap.wrap(f"{'✗ ' if row.bad else ''}{row.label}", LONG, max_lines=LINES, placeholder=" …") or [""]
         parts += [_text(2, top + 11 + _LINE * place, line, anchor="start") for place, line in enumerate(lines)]
