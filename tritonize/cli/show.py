@@ -9,6 +9,7 @@ import typer
 
 from tritonize.cli.list_versions import size
 from tritonize.cli.terminal import say, say_lines
+from tritonize.core.stages import StageName
 from tritonize.core.wrapping import wrapped
 
 if TYPE_CHECKING:
@@ -121,12 +122,17 @@ def _comparisons(known: Mapping[str, Any]) -> Iterator[str]:
     rows = known.get("verification") or ()
     if rows:
         answers, failed = sum(row["answers"] for row in rows), sum(row["failed"] for row in rows)
-        stages = ", ".join(dict.fromkeys(str(row["stage"]) for row in rows))
+        stages = ", ".join(dict.fromkeys(_heading(str(row["stage"])) for row in rows))
         yield _row("compared", f"{answers} outputs, {failed} outside of the tolerance; {stages}")
         for output in dict.fromkeys(row["output"] for row in rows):
             own = [row for row in rows if row["output"] == output]
             largest = max(row["max_abs"] for row in own)
             yield _row("", f"{output}: largest error {largest:.3g}; rtol {own[0]['rtol']:g}, atol {own[0]['atol']:g}")
+
+
+def _heading(stage: str) -> str:
+    """What a report calls a stage; a manifest of another tool may have other stages."""
+    return next((each.heading for each in StageName if each == stage), stage)
 
 
 def _versions(versions: object) -> str:

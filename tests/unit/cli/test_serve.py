@@ -12,6 +12,7 @@ import pytest
 from tritonize.cli import serve
 from tritonize.core.artifacts import SetAside
 from tritonize.core.errors import UsageError
+from tritonize.core.messages.repository import SUMS
 from tritonize.triton.server.ports import Ports, choose
 
 
@@ -69,3 +70,11 @@ def test_only_an_ipv4_address_can_be_bound(text: str) -> None:
     with pytest.raises(UsageError) as caught:
         serve._address(text)
     assert caught.value.code == "server-bind-address-invalid"
+
+
+@pytest.mark.parametrize(("verbosity", "shown"), [("normal", ["other"]), ("verbose", [SUMS.text(), "other"])])
+def test_that_checksums_detect_no_forgery_is_left_to_verbose(
+    verbosity: str, shown: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serve, "verbosity", lambda: verbosity)
+    assert list(serve.shown_notes([SUMS.text(), "other"])) == shown

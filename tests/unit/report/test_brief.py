@@ -10,6 +10,7 @@ import pytest
 
 from tritonize.core import wrapping
 from tritonize.core.artifacts import Check, Report
+from tritonize.core.messages import repository
 from tritonize.core.stages import StageName
 from tritonize.quality.comparison import compare
 from tritonize.report import brief, ending
@@ -76,6 +77,12 @@ def test_statistics_and_notes_are_left_to_verbose_unless_it_failed() -> None:
     assert "budget" not in " ".join(text(found))
     assert brief.more(found) == "--verbose adds 2 notes."
     assert "budget" in " ".join(text(replace(found, verdict="failed")))
+
+
+def test_what_is_true_of_every_repository_is_left_to_verbose_even_if_it_failed() -> None:
+    found = report(check(StageName.HTTP, 1.0, "wrong"), notes=(repository.SUMS.text(), "a note"), verdict="failed")
+    assert "a note" in " ".join(text(found))
+    assert "forgery" not in " ".join(text(found))
 
 
 def test_the_ending_of_a_published_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

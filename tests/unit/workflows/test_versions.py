@@ -13,6 +13,7 @@ import pytest
 from tests.support.command import invoke
 from tests.support.plain_versions import config, publish
 from tritonize import repository
+from tritonize.cli import list_versions
 from tritonize.core.errors import RepositoryError
 from tritonize.provenance import signatures
 from tritonize.workflows import checked_copy, overview, promotion, pruning
@@ -75,7 +76,7 @@ def test_show_prints_the_manifest_in_words():
         "passed, proven on 2026-01-02",
         "torchscript m.pt",
         "m.pt: SHA-256\n               " + "0a" * 32,
-        "4 outputs, 0 outside of the tolerance; http",
+        "4 outputs, 0 outside of the tolerance; Triton, HTTP",
         "y: largest error 1e-06; rtol 0.0001, atol 1e-05",
         "tritonserver 2.51.0",
         "Triton 26.06",
@@ -88,6 +89,27 @@ def test_show_prints_the_manifest_in_words():
     assert invoke("show", "m", "--version", "9").returncode == 2
     shutil.rmtree(PLACE / "m" / "1" / "evidence")
     assert "none; tritonize did not publish" in invoke("show", "m").stdout
+
+
+def test_show_names_the_axes_as_the_spec_does():
+    tensors = {"inputs": [{"name": "x", "dtype": "fp32", "shape": ["s95", 3, "s1"]}]}
+    tensors["outputs"] = [
+        {"name": "y", "dtype": "fp32", "shape": ["s95", "s1", "u0"]},
+        {"name": "n", "dtype": "int64", "shape": []},
+    ]
+    publish(PLACE, "one", facts={"onnx": tensors, "spec": {"inputs": {"x": {"shape": ["batch", 3, "width"]}}}})
+    shown = invoke("show", "m").stdout
+    assert "x: fp32 [batch, 3, width]" in shown
+    assert "y: fp32 [batch, width, u0]" in shown
+    assert "n: int64 scalar" in shown
+
+
+def test_a_line_of_the_list_fits_80_columns():
+    sizes = {"bytes": 999 << 20, "evidence_bytes": 99 << 10}
+    line = overview.VersionLine(
+        version=999, served=True, verdict="passed quick", created="2026-11-30T10:00:00+00:00", backend="tensorrt_rtx", **sizes
+    )
+    assert len(list_versions._line(line)) <= 80
 
 
 def test_rollback_serves_the_earlier_version_with_its_own_configuration_until_the_next_promote():
