@@ -102,6 +102,7 @@ def run(request: Request, options: WatchOptions, *, as_json: bool) -> NoReturn:
         MissingError: the port for metrics cannot be opened.
     """
     from tritonize.core.messages import watch as wording
+    from tritonize.core.results import in_words
     from tritonize.report import watch_metrics
     from tritonize.workflows import watch
 
@@ -121,7 +122,7 @@ def run(request: Request, options: WatchOptions, *, as_json: bool) -> NoReturn:
             if last is None:
                 raise
     assert last is not None
-    say(wording.ENDED.text(number=last.number, verdict=last.verdict.upper(), exit_code=last.exit_code), err=True)
+    say(wording.ENDED.text(number=last.number, verdict=in_words(last.verdict).upper(), exit_code=last.exit_code), err=True)
     raise typer.Exit(last.exit_code)
 
 

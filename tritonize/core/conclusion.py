@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from tritonize.core.artifacts import Finding, Report
 from tritonize.core.messages import verdict as wording
-from tritonize.core.results import DRAWN, PASSED, PROVEN, Gate, LeftOut, Verdict
+from tritonize.core.results import DRAWN, PASSED, Gate, LeftOut, Verdict
 from tritonize.core.stages import StageName, heading
 
 
@@ -54,8 +54,7 @@ def conclude(report: Report) -> Conclusion:
     elif report.verdict == "not proven":
         sentence = report.notes[0] if report.notes else wording.NOTHING_COMPARED.text()
     elif report.verdict == "passed quick":
-        left_out = ", ".join(report.details["quick"]["left_out"])
-        sentence = wording.PASSED_QUICK.text(comparisons=counted(len(report.checks), "comparison"), left_out=left_out)
+        sentence = _quick(report)
     elif report.verdict == "passed here":
         fields = ", ".join(each["field"] for each in report.details.get("set_aside", ()))
         sentence = wording.PASSED_HERE.text(comparisons=counted(len(report.checks), "comparison"), fields=fields)
@@ -67,8 +66,6 @@ def conclude(report: Report) -> Conclusion:
         sentence = f"{sentence}; {unreferenced}"
     if report.verdict in PASSED and report.left_out:
         sentence = f"{sentence}; {left_out_in_words(report.left_out)}"
-    if report.verdict in PROVEN and "quick" in report.details:
-        sentence = f"{sentence}; {wording.BY_QUICK_RUN.text()}"
     return Conclusion(
         verdict=report.verdict,
         comparisons=len(report.checks),
@@ -78,6 +75,15 @@ def conclude(report: Report) -> Conclusion:
         sentence=sentence,
         next_step=_next_step(report),
     )
+
+
+def _quick(report: Report) -> str:
+    """The comparisons, and what the quick run left out: this one, or the one that published the version."""
+    left_out = ", ".join(report.details.get("quick", {}).get("left_out") or ()) or wording.A_PART.text()
+    comparisons = counted(len(report.checks), "comparison")
+    if report.command == "verify":
+        return f"{wording.ALL_WITHIN.text(comparisons=comparisons)}; {wording.BY_QUICK_RUN.text(left_out=left_out)}"
+    return wording.PASSED_QUICK.text(comparisons=comparisons, left_out=left_out)
 
 
 def _next_step(report: Report) -> str:

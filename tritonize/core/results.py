@@ -14,6 +14,8 @@ PASSED: tuple[Verdict, ...] = ("passed", "passed here", "passed quick")
 """The verdicts with which a version is published."""
 PROVEN: tuple[Verdict, ...] = ("passed", "passed here")
 """The verdicts of a full proof."""
+WORST_FIRST: tuple[Verdict, ...] = ("failed", "not run", "not proven", "passed quick", "passed here", "passed")
+"""Every verdict, the worst first: the verdict of several models or replicas is the worst of theirs."""
 
 DRAWN = "drawn"
 """The group of all samples except the edge cases."""
@@ -31,7 +33,7 @@ element. `detections`: rows of box corners, score and class number, in any order
 """
 
 
-def in_words(verdict: Verdict) -> str:
+def in_words(verdict: str) -> str:
     """The verdict as people read it."""
     return "passed (quick)" if verdict == "passed quick" else verdict
 

@@ -8,12 +8,12 @@ from datetime import datetime
 from typing import Literal
 
 from tritonize.core import exit_codes
-from tritonize.core.results import Verdict
+from tritonize.core.results import WORST_FIRST, Verdict
 from tritonize.core.stages import Transport
 
 WatchVerdict = Verdict | Literal["error"]
 """*Error*: the model could not be verified in this round, such as when the server cannot be reached."""
-VERDICTS: tuple[WatchVerdict, ...] = ("error", "failed", "not run", "not proven", "passed here", "passed")
+VERDICTS: tuple[WatchVerdict, ...] = ("error", *WORST_FIRST)
 """The worst first."""
 
 

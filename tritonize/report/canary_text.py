@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tritonize.core.results import PASSED
 from tritonize.core.wrapping import wrapped
 
-_MARK = {"passed": "✓", "passed here": "✓", "failed": "✗"}
+_MARK = {**dict.fromkeys(PASSED, "✓"), "failed": "✗"}
 
 
 def lines(found: Mapping[str, Any] | None) -> Iterator[str]:
@@ -37,7 +38,7 @@ def lines(found: Mapping[str, Any] | None) -> Iterator[str]:
     verdicts = {rule["verdict"] for rule in found["rules"]}
     if "failed" in verdicts:
         yield "  The new one may not take over:"
-    elif verdicts <= {"passed", "passed here"}:
+    elif verdicts <= set(PASSED):
         yield "  The new one may take over:"
     else:
         yield "  Whether the new one may take over is not decided:"

@@ -82,6 +82,8 @@ def _next_step(report: Report, command: Sequence[str], *, hint: str) -> str:
 def _after_success(report: Report, command: Sequence[str]) -> str:
     if report.verdict == "passed quick" and "--quick" in command:  # the full proof
         return shlex.join(["tritonize", *(word for word in command if word not in ("--quick", "--json"))])
+    if report.verdict == "passed quick" and report.command == "verify":
+        return wording.NEXT_FULL_PROOF.text()
     here = report.command == "run" or (report.command == "verify" and not _of_a_running_server(command))
     if report.published and report.location is not None and here:
         return shlex.join(["tritonize", "serve", str(_short(report.location.parent.parent))])

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from tritonize.core import github_commands, printable
 from tritonize.core.artifacts import Report
 from tritonize.core.conclusion import conclude
-from tritonize.core.results import PASSED
+from tritonize.core.results import PASSED, in_words
 
 MOST_REASONS = 5
 """Reasons in one annotation."""
@@ -21,6 +21,6 @@ def lines(reports: Sequence[Report]) -> Iterator[str]:
         conclusion = conclude(report)
         reasons = conclusion.reasons[:MOST_REASONS] or (conclusion.sentence,)
         version = f" version {report.version}" if report.version is not None else ""
-        title = f"{report.verdict.upper()} {printable.line(report.model)}{version}"
+        title = f"{in_words(report.verdict).upper()} {printable.line(report.model)}{version}"
         text = "\n".join(printable.line(reason) for reason in reasons)
         yield github_commands.command("error" if report.verdict == "failed" else "warning", text, title=title)

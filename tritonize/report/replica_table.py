@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-_MARK = {"passed": "✓", "failed": "✗", "not run": "–", "not proven": "–", "passed here": "✓"}
+from tritonize.core.results import PASSED
+
+_MARK = {**dict.fromkeys(PASSED, "✓"), "failed": "✗", "not run": "–", "not proven": "–"}
 
 
 def lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:

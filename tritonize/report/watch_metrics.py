@@ -12,6 +12,7 @@ import prometheus_client as prometheus
 
 from tritonize.core.errors import MissingError
 from tritonize.core.messages import watch as wording
+from tritonize.core.results import PASSED
 from tritonize.core.stages import TRANSPORTS
 from tritonize.core.watch_rounds import VERDICTS, Round, Row
 
@@ -83,7 +84,7 @@ class Metrics:
         for transport, seconds in row.latencies_s.items():
             for each in seconds:
                 self._latency.labels(*where, transport).observe(each)
-        if row.verdict in ("passed", "passed here"):
+        if row.verdict in PASSED:
             self._success.labels(*where).set(began)
 
     def _forget(self, row: Row) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from tritonize.core import printable
 from tritonize.core.conclusion import counted
+from tritonize.core.results import in_words
 from tritonize.core.watch_rounds import Change, Round, Row
 
 MOST_ROWS = 100
@@ -15,8 +16,8 @@ MOST_ROWS = 100
 
 def line(done: Round, change: Change | None) -> str:
     """The time, the verdict and the figures or the first reason; on a change, also the verdict before."""
-    was = f" (was {change.before.upper()})" if change and change.before != done.verdict else ""
-    return printable.line(f"{_time(done)} {done.verdict.upper()}{was} {_reason(done) or _figures(done)}")
+    was = f" (was {in_words(change.before).upper()})" if change and change.before != done.verdict else ""
+    return printable.line(f"{_time(done)} {in_words(done.verdict).upper()}{was} {_reason(done) or _figures(done)}")
 
 
 def document(done: Round, change: Change | None) -> dict[str, object]:

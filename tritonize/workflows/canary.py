@@ -21,6 +21,7 @@ from tritonize.core.connection_options import ConnectionOptions
 from tritonize.core.errors import InferenceError, ServerError, UsageError
 from tritonize.core.messages import canary as wording
 from tritonize.core.recorder import Listener
+from tritonize.core.results import PASSED
 from tritonize.core.stages import StageName, Transport
 from tritonize.quality import golden_set
 from tritonize.quality.golden_set import GoldenSet
@@ -237,7 +238,7 @@ def rules(report: Report, outputs: Sequence[OutputErrors], latency: PairedLatenc
         latency: of both sides; `None` if it was not measured.
         limit: largest ratio of the median latencies.
     """
-    good = report.verdict in ("passed", "passed here")
+    good = report.verdict in PASSED
     gates = wording.GATES.text() if good else wording.GATES_NOT.text(verdict=report.verdict)
     yield Rule(text=gates, verdict="passed" if good else report.verdict)
     for each in outputs:
@@ -275,7 +276,7 @@ def judged(report: Report, found: Canary, *, seconds: float, refused: Sequence[F
         library_seconds=seconds,
         note=wording.UNDECIDED.text(rule=undecided[0].text) if undecided and not worse else f"{found.requests} pairs",
     )
-    good = report.verdict in ("passed", "passed here")
+    good = report.verdict in PASSED
     return replace(
         report,
         verdict="failed" if worse else "not run" if good and undecided else report.verdict,
@@ -288,7 +289,7 @@ def judged(report: Report, found: Canary, *, seconds: float, refused: Sequence[F
 def _not_run(report: Report, why: str, *, how: _Comparison) -> Report:
     stage = Stage(name=StageName.BASELINE, verdict="not run", seconds=0.0, note=why)
     how.on_stage(StageName.BASELINE, stage)
-    good = report.verdict in ("passed", "passed here")
+    good = report.verdict in PASSED
     return replace(report, verdict="not run" if good else report.verdict, stages=(*report.stages, stage))
 
 

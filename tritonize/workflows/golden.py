@@ -31,7 +31,7 @@ from tritonize.triton.client.refusals import Refusal
 from tritonize.triton.protocol import ModelConfig, TensorConfig
 from tritonize.triton.target import Target
 from tritonize.triton.weight import Pace, ProfileName
-from tritonize.workflows import evidence, left_out, new_draw
+from tritonize.workflows import evidence, left_out, new_draw, quick_versions
 from tritonize.workflows.limits import Limits
 
 
@@ -196,7 +196,7 @@ def _verify(request: Request, file: GoldenFile, *, seconds: float) -> Report:
     )
     return replace(
         blank,
-        verdict=verified.verdict if judgement.passed else "failed",
+        verdict=quick_versions.verdict(verified.verdict, {"verdict": file.origin.verdict}) if judgement.passed else "failed",
         checks=verified.checks,
         rows=judgement.rows,
         gates=judgement.gates,

@@ -11,12 +11,11 @@ from tritonize.core.artifacts import Finding, Report
 from tritonize.core.connection_options import ConnectionOptions
 from tritonize.core.errors import InferenceError, ServerError, UsageError
 from tritonize.core.messages import server as wording
+from tritonize.core.results import WORST_FIRST
 from tritonize.triton import replicas as grouping
 from tritonize.triton.replicas import Replica
 from tritonize.workflows import golden as golden_workflow
 from tritonize.workflows import verify as verify_workflow
-
-_WORST = ("failed", "not run", "not proven", "passed here", "passed")
 
 
 class Row(TypedDict):
@@ -96,7 +95,7 @@ def _each(
 def _combined(model: str, outcomes: Sequence[_Outcome]) -> Report:
     """The report of the worst replica, with the findings of all and a table of them."""
     reports = [report for each in outcomes if (report := each.report(model)) is not None]
-    base = min(reports, key=lambda report: _WORST.index(report.verdict))
+    base = min(reports, key=lambda report: WORST_FIRST.index(report.verdict))
     missing = any(each.report(model) is None for each in outcomes)
     rows = [_row(each, model) for each in outcomes]
     return replace(

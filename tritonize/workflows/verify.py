@@ -35,6 +35,7 @@ from tritonize.workflows import (
     left_out,
     made_config,
     new_draw,
+    quick_versions,
     signed,
     target_only,
     uncompared,
@@ -182,7 +183,7 @@ def _compared(request: Request, published: PublishedVersion, checked: Checked, *
         request.on_stage(stage.name, stage)
     return replace(
         blank,
-        verdict=target_only.verdict(verified.verdict, verified.set_aside, target)
+        verdict=quick_versions.verdict(target_only.verdict(verified.verdict, verified.set_aside, target), checked.manifest)
         if judgement.passed and not findings
         else "failed",
         checks=verified.checks,

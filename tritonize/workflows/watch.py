@@ -14,6 +14,7 @@ from tritonize.core.artifacts import Report
 from tritonize.core.conclusion import conclude
 from tritonize.core.connection_options import ConnectionOptions
 from tritonize.core.errors import InferenceError, ServerError, TritonizeError
+from tritonize.core.results import PASSED
 from tritonize.core.stages import TRANSPORTS, over
 from tritonize.core.watch_rounds import Round, Row
 from tritonize.triton import replicas as grouping
@@ -114,7 +115,7 @@ def _in_a_line(error: TritonizeError) -> str:
 
 def row_of(report: Report, replica: str) -> Row:
     """What a round keeps of a report: numbers, in place of every comparison."""
-    passed = report.verdict in ("passed", "passed here")
+    passed = report.verdict in PASSED
     ratios: dict[str, float] = {}
     for gate in report.gates:
         if gate.gate == "noise floor" and gate.value is not None:

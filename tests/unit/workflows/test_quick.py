@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,14 +14,16 @@ from tests.support.plain_versions import publish
 from tests.unit.quality.test_batch_checks import golden
 from tests.unit.workflows import test_up_to_date as origin
 from tritonize import repository
+from tritonize.core import exit_codes
 from tritonize.core.artifacts import Check, Report
 from tritonize.core.conclusion import conclude
 from tritonize.core.errors import UsageError
 from tritonize.core.stages import StageName
+from tritonize.core.watch_rounds import Changes, Round
 from tritonize.quality.comparison import compare
-from tritonize.report import html, text
+from tritonize.report import ending, github_summary, html, junit, text, watch_text
 from tritonize.spec import loader, quick, schema
-from tritonize.workflows import promotion, quick_versions, verify_notes
+from tritonize.workflows import canary, promotion, quick_versions, verify_notes, watch
 
 PLACE = Path("model_repository")
 MODEL = schema.Model.model_validate({"source": "m.pt", "inputs": {"x": {"shape": ["batch", 4]}}, "max_batch_size": 8})
@@ -79,8 +82,34 @@ def test_the_report_says_so_in_text_and_html() -> None:
     assert 'class="banner passed-quick"' in page
     assert "✓ Passed (quick)" in page
     assert words in page
-    verified = replace(REPORT, command="verify", verdict="passed")
-    assert conclude(verified).sentence == "1 comparison, all within tolerance; a quick run published the version"
+
+
+def test_a_verification_of_its_version_is_no_plain_pass_anywhere() -> None:
+    """Text, exit code, JUnit, GitHub's summary, replicas, a baseline and a watch have the verdict of the run that published it."""
+    for known in (FACTS, {"quick": {}}, {"verdict": "passed quick"}):
+        assert [quick_versions.verdict(each, known) for each in ("passed", "passed here", "failed", "not run")] == [
+            "passed quick",
+            "passed quick",
+            "failed",
+            "not run",
+        ]
+    assert quick_versions.verdict("passed", {"verdict": "passed"}) == "passed"
+    verified = replace(REPORT, command="verify")
+    end = ending.ending(verified, ["verify"], page=None)
+    assert end.line == (
+        "PASSED (QUICK) m version 1: 1 comparison, all within tolerance; a quick run published the version, "
+        "without float64, edge cases"
+    )
+    assert end.next_step == "for the full proof, run the model again without `--quick`"
+    assert conclude(replace(verified, details={})).sentence.endswith("without a part of the proof")  # of a golden file
+    assert exit_codes.of(verified) == exit_codes.of(REPORT) == 0
+    assert b'name="verdict: passed (quick)"' in junit.document([verified])
+    assert r"### PASSED \(QUICK\) m version 1" in github_summary.of_report(verified, end)
+    row = watch.row_of(verified, "a")
+    done = Round(number=1, began=datetime.now(UTC), seconds=1.0, requests=1, rows=(row, replace(row, verdict="passed")))
+    assert (done.verdict, row.why) == ("passed quick", "")
+    assert " PASSED (QUICK) (was PASSED) m: " in watch_text.line(done, Changes().after(done))
+    assert next(each.verdict for each in canary.rules(verified, [], None, limit=1.1)) == "passed"
 
 
 def test_every_command_that_names_the_version_says_so() -> None:

@@ -52,6 +52,12 @@ def test_one_replica_is_reported_as_before(monkeypatch: pytest.MonkeyPatch) -> N
     assert verified(monkeypatch, alone) is alone
 
 
+def test_replicas_of_a_quick_version_are_no_full_proof(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = verified(monkeypatch, report(), report("passed quick"))
+    assert found.verdict == "passed quick"
+    assert "✓ 127.0.0.1:2" in text.as_text(found)
+
+
 def test_the_worst_replica_decides_and_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     found = verified(monkeypatch, report(), report("failed", Finding(where="m", what="other weights")), report())
     assert found.verdict == "failed"

@@ -17,7 +17,8 @@ PASSED_HERE = Message(
     what="{comparisons}, all within tolerance, without {fields} of the configuration, which only the target can load",
 )
 PASSED_QUICK = Message(code="passed-quick", what="{comparisons}, all within tolerance; a quick run, without {left_out}")
-BY_QUICK_RUN = Message(code="published-by-quick-run", what="a quick run published the version")
+BY_QUICK_RUN = Message(code="published-by-quick-run", what="a quick run published the version, without {left_out}")
+A_PART = Message(code="a-part-of-the-proof", what="a part of the proof")
 LEFT_OUT = Message(code="left-out", what="{parts} {were} left out")
 LEFT_OUT_WHY = Message(code="left-out-why", what="{part}: left out: {why}")
 SAMPLES_NOT_KEPT = Message(code="samples-not-kept", what="{count} of {total} samples")
@@ -63,4 +64,5 @@ NEXT_TOLERANCE = Message(
 NEXT_LOCATE = Message(
     code="next-locate", what="run `tritonize locate {spec} --model {model}` to find the node that the error comes from"
 )
+NEXT_FULL_PROOF = Message(code="next-full-proof", what="for the full proof, run the model again without `--quick`")
 NEXT_VERBOSE = Message(code="next-verbose", what="run the command again with `--verbose` for all figures and notes")
