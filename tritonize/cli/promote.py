@@ -55,7 +55,7 @@ def rollback(
     names: Annotated[
         list[str], typer.Argument(metavar="[REPOSITORY] MODEL", help="The model; its repository is model_repository by default.")
     ],
-    to: Annotated[int | None, typer.Option(metavar="N", help="The version; default: the newest earlier one that passed.")] = None,
+    to: Annotated[int | None, typer.Option(metavar="N", help="The version; default: the newest earlier proven one.")] = None,
     *,
     allow_unproven: AllowUnproven = False,
     replace_config: ReplaceConfig = False,

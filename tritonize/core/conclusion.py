@@ -66,6 +66,8 @@ def conclude(report: Report) -> Conclusion:
         sentence = f"{sentence}; {unreferenced}"
     if report.verdict in PASSED and report.left_out:
         sentence = f"{sentence}; {left_out_in_words(report.left_out)}"
+    if report.verdict in PASSED:
+        sentence = "; ".join((sentence, *_grown(report)))
     return Conclusion(
         verdict=report.verdict,
         comparisons=len(report.checks),
@@ -75,6 +77,13 @@ def conclude(report: Report) -> Conclusion:
         sentence=sentence,
         next_step=_next_step(report),
     )
+
+
+def _grown(report: Report) -> Iterator[str]:
+    """Name each output without float64 values whose error is much larger than when the version was published."""
+    for each in report.details.get("grown", ()):
+        times = f"{each['now'] / each['then']:,.0f}"
+        yield wording.GROWN.text(output=each["output"], now=f"{each['now']:.1e}", then=f"{each['then']:.1e}", times=times)
 
 
 def _quick(report: Report) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tritonize.core.artifacts import Report
 from tritonize.core.conclusion import conclude
+from tritonize.core.messages import repository as repository_wording
 from tritonize.core.messages import verdict as wording
 from tritonize.core.results import PASSED, in_words
 
@@ -35,11 +36,14 @@ class Ending:
     """The HTML report that the command wrote."""
     open_command: str
     """The command that opens `page`; empty without one."""
+    served: str = ""
+    """That another version stays the one served; empty if this one is."""
 
     @property
     def line(self) -> str:
         """`PASSED heart version 1: 44 comparisons, all within tolerance`."""
-        return f"{self.verdict} {self.subject}{f': {self.reason}' if self.reason else ''}"
+        said = "; ".join(filter(None, (self.reason, self.served)))
+        return f"{self.verdict} {self.subject}{f': {said}' if said else ''}"
 
 
 def ending(report: Report, command: Sequence[str], *, page: Path | None, verbose: bool = False) -> Ending:
@@ -53,6 +57,7 @@ def ending(report: Report, command: Sequence[str], *, page: Path | None, verbose
     version = f" version {report.version}" if report.version is not None else ""
     up_to_date = bool(report.details.get("up_to_date"))
     page = None if page is None else _short(page)
+    pinned = report.details.get("pinned")
     return Ending(
         verdict="UP TO DATE" if up_to_date else in_words(report.verdict).upper(),
         subject=f"{report.model}{version}",
@@ -62,6 +67,7 @@ def ending(report: Report, command: Sequence[str], *, page: Path | None, verbose
         published=report.published,
         page=page,
         open_command=f"tritonize report {shlex.quote(str(page.parent.parent))}" if page else "",
+        served=repository_wording.STILL_SERVED.text(pinned=pinned) if pinned is not None else "",
     )
 
 

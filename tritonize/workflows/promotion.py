@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from tritonize.core import bounded_files
 from tritonize.core.errors import RepositoryError
 from tritonize.core.messages import adoption
 from tritonize.core.messages import repository as wording
-from tritonize.core.results import PASSED
+from tritonize.core.results import PASSED, PROVEN, in_words
 from tritonize.triton import config_changes, model_config
 from tritonize.workflows import checked_copy, config_conflict, quick_versions
 
@@ -25,7 +24,7 @@ class Request:
     repository: Path
     model: str
     version: int | None = None
-    """`rollback`: the newest earlier version that passed. `promote`: the newest, by its own configuration, without a pin."""
+    """`rollback`: the newest earlier version that is fully proven. `promote`: the newest, by its own configuration, unpinned."""
     allow_unproven: bool = False
     """Serve the version even if it was published without a required check."""
     replace_config: bool = False
@@ -48,7 +47,7 @@ class Change:
     differences: tuple[str, ...]
     """Lines of a unified diff of the configuration."""
     notes: tuple[str, ...] = ()
-    """That a quick run published the version."""
+    """That a quick run published the version; the newer versions that a rollback passed over."""
 
 
 def promote(request: Request, *, done: Callable[[Change], None] = lambda _change: None) -> Change:
@@ -67,10 +66,23 @@ def promote(request: Request, *, done: Callable[[Change], None] = lambda _change
 
 def rollback(request: Request, *, done: Callable[[Change], None] = lambda _change: None) -> Change:
     """Serve an earlier version, as `promote` does; arguments and errors as there."""
-    return _put(request, lambda: _earlier(request) if request.version is None else request.version, done=done, pin=True)
+    over: list[str] = []
+
+    def choose() -> int:
+        over.clear()
+        return _earlier(request, over) if request.version is None else request.version
+
+    return _put(request, choose, done=done, pin=True, notes=over)
 
 
-def _put(request: Request, choose: Callable[[], int], *, done: Callable[[Change], None], pin: bool | None = None) -> Change:
+def _put(
+    request: Request,
+    choose: Callable[[], int],
+    *,
+    done: Callable[[Change], None],
+    pin: bool | None = None,
+    notes: Sequence[str] = (),
+) -> Change:
     place, model = request.repository, request.model
     repository.choose(place, model, request.version)  # fails for an unknown model before anything is written
     if repository.completed_by_triton(place / model):
@@ -97,7 +109,7 @@ def _put(request: Request, choose: Callable[[], int], *, done: Callable[[Change]
                 changed=bool(lines),
                 pinned=pinned,
                 differences=tuple(lines),
-                notes=quick_versions.notes(place, model, [version]),
+                notes=(*quick_versions.notes(place, model, [version]), *notes),
             )
         )
         return texts
@@ -107,21 +119,43 @@ def _put(request: Request, choose: Callable[[], int], *, done: Callable[[Change]
     return found[-1]
 
 
-def _earlier(request: Request) -> int:
-    """Return the newest version that passed, has its configuration, and is older than the newest served one."""
+def _earlier(request: Request, over: list[str]) -> int:
+    """Return the newest version that is fully proven, has its configuration, and is older than the newest served one.
+
+    Args:
+        over: gets a sentence for every version that is newer than that one and was passed over.
+    """
     place, model = request.repository, request.model
     served = checked_copy.served_versions(place, model)
     if not served:
         raise RepositoryError.of(wording.NOTHING_SERVED, where=str(place / model), model=model)
     for version in reversed(repository.versions(place, model)):
         if version < max(served):
-            with contextlib.suppress(RepositoryError):  # damaged, or published by something else
-                listed = repository.read_manifest(place / model / str(version))
-                if listed.get("verdict") in PASSED and repository.proven_config(place, model, version) is not None:
-                    return version
+            if not (why := _why_over(place, model, version)):
+                return version
+            shell = shlex.quote(str(place))
+            over.append(wording.ROLLBACK_PASSED_OVER.text(version=version, why=why, repository=shell, model=model))
     raise RepositoryError.of(
-        wording.NO_EARLIER, where=str(place / model), model=model, version=max(served), repository=shlex.quote(str(place))
+        wording.NO_EARLIER,
+        where=str(place / model),
+        model=model,
+        version=max(served),
+        repository=shlex.quote(str(place)),
+        details=over,
     )
+
+
+def _why_over(place: Path, model: str, version: int) -> str:
+    """Why a rollback does not choose a version by itself; empty if it may."""
+    try:
+        listed = repository.read_manifest(place / model / str(version))
+    except RepositoryError as error:  # damaged, or published by something else
+        return error.what.rstrip(".")
+    if listed.get("verdict") not in PROVEN:
+        return f"its verdict is {in_words(str(listed.get('verdict')))}"
+    if repository.proven_config(place, model, version) is None:
+        return "the configuration that it was proven with was replaced"
+    return ""
 
 
 def _proven(request: Request, version: int) -> dict[str, str]:

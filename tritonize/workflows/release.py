@@ -151,7 +151,8 @@ def _write(release: Release, staged: StagedVersion, home: Path, *, pinned: int |
         served = [wording.PINNED.text(pinned=pinned, repository=release.place, model=staged.model, version=staged.version)]
     again = {"command": release.again, "repository": str(release.place)}
     notes = (*report.notes, *served, *_evidence_notes(release, home))
-    report = replace(report, notes=notes, details={**report.details, "again": again})
+    pin = {} if pinned is None else {"pinned": pinned}
+    report = replace(report, notes=notes, details={**report.details, "again": again, **pin})
     places = evidence.Places(repository=release.place, staged=staged.root.parent, command=release.again)
     evidence.write(
         staged,

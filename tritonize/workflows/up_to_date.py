@@ -64,7 +64,8 @@ def _report(specification: schema.Spec, name: str, *, replace_config: bool, quic
     pinned = repository.pinned(place / name)
     created = str(known.get("created", "an unknown date"))
     notes = [wording.UP_TO_DATE.text(version=newest, created=created)]
-    if pinned not in (None, newest):
+    other = {} if pinned in (None, newest) else {"pinned": pinned}
+    if other:
         notes.append(wording.PINNED.text(pinned=pinned, repository=place, model=name, version=newest))
     return Report(
         command="run",
@@ -72,7 +73,7 @@ def _report(specification: schema.Spec, name: str, *, replace_config: bool, quic
         version=newest,
         verdict=verdict,
         notes=tuple(notes),
-        details={"up_to_date": True},
+        details={"up_to_date": True, **other},
         left_out=left_out.proven(known),
         location=directory,
         published=True,

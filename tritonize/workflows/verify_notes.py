@@ -11,9 +11,10 @@ from tritonize.core.messages import adoption
 from tritonize.core.messages import provenance as provenance_wording
 from tritonize.core.messages import repository as wording
 from tritonize.core.stages import StageName
+from tritonize.quality import golden_set
 from tritonize.repository.manifest import Manifest
 from tritonize.triton import model_config, served_comparison, serving
-from tritonize.workflows import checked_copy, made_config, quick_versions
+from tritonize.workflows import checked_copy, grown_errors, made_config, quick_versions
 from tritonize.workflows.checked_copy import Checked
 from tritonize.workflows.limits import Limits
 
@@ -53,13 +54,16 @@ def configuration(place: Path, checked: Checked) -> Iterator[str]:
 
 
 def details(checked: Checked, verified: served_comparison.Verification) -> dict[str, object]:
-    """What the report says besides the comparisons: fields left out, limits, a quick run, the reference of an adopted version."""
+    """What the report says besides the comparisons: fields left out, limits, a quick run, grown errors, an adopted reference."""
     fields: dict[str, object] = {"set_aside": [to_json(each) for each in verified.set_aside]} if verified.set_aside else {}
     manifest = checked.manifest
     if limits := Limits.from_manifest(manifest):
         fields["limits"] = limits.as_json()
     if "quick" in manifest:
         fields["quick"] = manifest["quick"]
+    golden = golden_set.read(checked.version_directory / repository.EVIDENCE / "golden")
+    if grown := list(grown_errors.found(golden, manifest, verified.checks)):
+        fields["grown"] = grown
     return {**fields, **({"reference": manifest["reference"]} if "adopted" in manifest else {})}
 
 

@@ -277,6 +277,8 @@ def test_a_pinned_older_version_is_named():
     done = " ".join(invoke("run", "spec.yaml").stdout.split())
     assert "UP TO DATE m version 2" in done
     assert "serves version 1 alone" in done
+    quiet = " ".join(invoke("--quiet", "run", "spec.yaml").stdout.split())
+    assert quiet == "UP TO DATE m version 2: version 1 is still the one served"
     assert not current(replace_config=True)  # it would put the configuration of version 2 in place
 
 

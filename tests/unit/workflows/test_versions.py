@@ -137,6 +137,22 @@ def test_rollback_serves_the_earlier_version_with_its_own_configuration_until_th
     assert sorted(os.listdir()) == ["home", "model_repository"]
 
 
+def test_rollback_passes_over_what_is_not_fully_proven_and_says_so():
+    publish(PLACE, "one", text=config(size=1))
+    for facts in ({"verdict": "passed quick", "quick": {"left_out": ["float64"]}}, {"verdict": "not run"}, {}):
+        publish(PLACE, str(facts), text=config(size=4), facts=facts)
+    done = invoke("rollback", "m")
+    assert done.stdout.startswith("m: served: 1; before: 4")
+    said = " ".join(done.stdout.split())
+    assert "Version 3 was passed over: its verdict is not run." in said
+    again = "To serve it: tritonize rollback model_repository m --to 2"
+    assert f"Version 2 was passed over: its verdict is passed (quick). {again}" in said
+    assert invoke("rollback", "m", "--to", "2").stdout.startswith("m: served: 2; before: 1")
+    shutil.rmtree(PLACE / "m" / "1")
+    (_, refused) = invoke("promote", "m", "4"), invoke("rollback", "m")
+    assert (refused.returncode, "Version 2 was passed over" in " ".join(refused.stderr.split())) == (6, True)
+
+
 def test_the_configuration_of_a_pin_is_checked_byte_by_byte():
     three()
     promotion.rollback(promotion.Request(repository=PLACE, model="m"))

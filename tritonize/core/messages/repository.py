@@ -128,9 +128,14 @@ SERVED_UNKNOWN = Message(
 )
 NO_EARLIER = Message(
     code="version-no-earlier",
-    what="No earlier version of {model!r} can be served: none below version {version} passed and is complete.",
+    what="No earlier version of {model!r} can be served: none below version {version} is fully proven and complete.",
     next_step="name a version with --to; to list all versions: tritonize list {repository}",
 )
+ROLLBACK_PASSED_OVER = Message(
+    code="rollback-passed-over",
+    what="Version {version} was passed over: {why}. To serve it: tritonize rollback {repository} {model} --to {version}",
+)
+STILL_SERVED = Message(code="still-served", what="version {pinned} is still the one served")
 NOTHING_SERVED = Message(
     code="version-nothing-served",
     what="The version policy of {model!r} serves no version, so there is nothing to roll back from.",

@@ -18,6 +18,11 @@ PASSED_HERE = Message(
 )
 PASSED_QUICK = Message(code="passed-quick", what="{comparisons}, all within tolerance; a quick run, without {left_out}")
 BY_QUICK_RUN = Message(code="published-by-quick-run", what="a quick run published the version, without {left_out}")
+GROWN = Message(
+    code="error-grown",
+    what="without float64, only the tolerance was compared, and the error of {output} ({now}) is {times} times that at publication "
+    "({then}): the served weights may have changed",
+)
 A_PART = Message(code="a-part-of-the-proof", what="a part of the proof")
 LEFT_OUT = Message(code="left-out", what="{parts} {were} left out")
 LEFT_OUT_WHY = Message(code="left-out-why", what="{part}: left out: {why}")
