@@ -5,6 +5,8 @@ All numbers and reasons come from the Report's values, so the three cannot contr
 
 from __future__ import annotations
 
+import json
+import re
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +15,11 @@ from tritonize.core.artifacts import Finding, Report
 from tritonize.core.messages import verdict as wording
 from tritonize.core.results import DRAWN, PASSED, Gate, LeftOut, Verdict
 from tritonize.core.stages import StageName, heading
+
+_MOST_NODES = 6
+"""Nodes that a next step lists."""
+_PLAIN = re.compile(r"[A-Za-z_][\w./]*")
+"""A text that YAML reads as it is."""
 
 
 def reference_name(report: Report, dtype: str = "float32") -> str:
@@ -114,12 +121,25 @@ def _next_step(report: Report) -> str:
     if first.order >= StageName.HTTP.order:
         return wording.NEXT_SERVER.text(stage=first.heading)
     location = report.details.get("location")
+    if location and location.get("keep_passes"):
+        return _keep(report, location["keep"])
+    if location and location.get("hopeless"):
+        return wording.NEXT_HOPELESS.text()
     if location and (origin := location.get("origin")):
         return wording.NEXT_NODE.text(node=f"{origin['operator']} {origin['node'] or origin['output']}")
     if location:  # `locate` ran and found no node to blame
         return wording.NEXT_TOLERANCE.text()
     spec = shlex.quote(_spec(report))
     return wording.NEXT_LOCATE.text(spec=spec, model=shlex.quote(report.model)) if first is StageName.ONNXRUNTIME else ""
+
+
+def _keep(report: Report, nodes: Sequence[str]) -> str:
+    """The nodes to keep in fp32, as YAML to paste; with many, the command that writes them."""
+    count = counted(len(nodes), "node")
+    if len(nodes) > _MOST_NODES:
+        return wording.NEXT_KEEP_MANY.text(count=count, spec=shlex.quote(_spec(report)), model=shlex.quote(report.model))
+    listed = ", ".join(each if _PLAIN.fullmatch(each) else json.dumps(each) for each in nodes)
+    return wording.NEXT_KEEP.text(nodes=listed, count=count)
 
 
 def _spec(report: Report) -> str:

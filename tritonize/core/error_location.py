@@ -133,7 +133,10 @@ def lines(location: Location) -> Iterator[str]:
 
 def _without_origin(location: Location) -> Iterator[str]:
     if not location.state:
-        yield "NO ORIGIN  every node computes the expected output from its inputs"
+        if location.keep_passes:
+            yield from _wrap(f"SUM OF ROUNDING  no node is wrong; without the rounding of {_counted(location.keep)} it passes")
+        else:
+            yield "NO ORIGIN  every node computes the expected output from its inputs"
         return
     yield from _wrap("STATE  " + wording.STATE_BETWEEN_CALLS.text(found=location.found))
     for each in location.state[:MAX_ROWS]:
@@ -190,6 +193,10 @@ def _number(value: float | None) -> str:
 
 def _short(text: str, width: int) -> str:
     return text if len(text) <= width else f"…{text[len(text) - width + 1 :]}"
+
+
+def _counted(nodes: tuple[str, ...]) -> str:
+    return f"{len(nodes)} node{'' if len(nodes) == 1 else 's'}"
 
 
 def _next_step(location: Location) -> str:

@@ -10,7 +10,7 @@ from typing import Any  # Any: problems of pydantic and nodes of YAML
 from pydantic import ValidationError
 from ruamel.yaml.comments import CommentedMap
 
-from tritonize.core import near_files
+from tritonize.core import near_files, suggestions
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import files as files_wording
 from tritonize.core.messages import specification as wording
@@ -113,6 +113,9 @@ def _validate(
     models = plain.get("models")
     for name, raw in models.items() if isinstance(models, dict) else ():
         bad = {str(where[2]) for where, _ in found if where[:2] == ("models", name) and len(where) > 2}
+        bad |= {
+            meant for key in bad - set(schema.Model.model_fields) for meant in suggestions.near(key, schema.Model.model_fields)[:1]
+        }
         model = parsed.models[name] if parsed else _partial(raw, bad)
         if model is not None:
             skipped = bad.union(*(_FOLLOWS.get(field, ()) for field in bad))

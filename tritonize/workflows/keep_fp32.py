@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tritonize import export, reference
 from tritonize.core.artifacts import OnnxArtifact
+from tritonize.core.conclusion import counted
 from tritonize.core.error_location import Location
 from tritonize.core.errors import ExportError, NothingReducedError
 from tritonize.core.messages import locate as wording
@@ -104,7 +105,7 @@ def repair(
         result = bisection.smallest(list(locate_search.ranking(located.series)), gate, trials=trials)
         if result.nodes is not None and frozenset(result.nodes) in gate.whole:
             result = replace(result, nodes=None)  # no smaller set passes
-        outcome.note = f"{len(result.nodes or ())} nodes, {result.trials} trials"
+        outcome.note = f"{counted(len(result.nodes or ()), 'node')}, {counted(result.trials, 'trial')}"
         outcome.verdict = "passed" if result.nodes is not None else "failed"
     return _with_nodes(located, result, model.precision)
 
@@ -116,8 +117,9 @@ def _with_nodes(located: Location, found: bisection.SearchResult, precision: str
         why = message.text(precision=precision, trials=found.trials)
         ended = replace(located, keep=(), hopeless=not found.exhausted, exhausted=found.exhausted)
         return replace(ended, notes=(*located.notes, why))
-    least = "each of them is needed" if found.minimal else "a smaller set may pass too; the search used all its trials"
-    note = f"The gate fails in {precision}. With {len(found.nodes)} nodes in fp32 it passes; {least} ({found.trials} trials)."
+    needed = "it is needed" if len(found.nodes) == 1 else "each of them is needed"
+    least = needed if found.minimal else "a smaller set may pass too; the search used all its trials"
+    note = f"The gate fails in {precision}. With {counted(len(found.nodes), 'node')} in fp32 it passes; {least} ({found.trials} trials)."
     return replace(located, keep=found.nodes, keep_passes=True, notes=(*located.notes, note))
 
 

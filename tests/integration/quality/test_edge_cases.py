@@ -170,3 +170,22 @@ def test_a_batch_output_of_another_shape_is_reported_without_a_difference():
     with pytest.raises(UsageError) as raised:
         requirements.batch_check(model(max_batch_size=2), answered, 0, batch=(0, 1))
     assert raised.value.found.endswith("; largest difference 0.5")
+
+
+def test_a_tolerance_below_the_rounding_of_a_sum_is_no_mixed_batch():
+    """PyTorch adds in another order in a batch. A tolerance of 1e-12 is too small for that, and the model is batchable."""
+    own = files("own", [np.full((1, 64), 0.1, np.float32)] * 2, "fp32")
+    batched = TensorFiles(directory=Path("batched"), tensors=own.tensors, count=1)
+    answered = SimpleNamespace(batched=batched, reference=SimpleNamespace(outputs=own))
+    tight = model(max_batch_size=2, outputs={"y": {"tolerance": {"rtol": 1e-12, "atol": 1e-12}}})
+    for units, code in ((1, "tolerance-below-rounding"), (64, "tolerance-below-rounding"), (80, "model-not-batchable")):
+        value = np.float32(0.1) + units * np.spacing(np.float32(0.1))
+        arrays.save(batched, 0, {"y": np.full((2, 64), value, np.float32)})
+        with pytest.raises(UsageError) as raised:
+            requirements.batch_check(tight, answered, 0, batch=(0, 1))
+        assert raised.value.code == code, units
+        if units == 1:
+            assert "{rtol: 1e-06, atol: 1e-07}" in raised.value.next_step
+    wide = model(max_batch_size=2, outputs={"y": {"tolerance": {"rtol": 1e-6, "atol": 1e-7}}})
+    arrays.save(batched, 0, {"y": np.full((2, 64), np.nextafter(np.float32(0.1), np.float32(1)), np.float32)})
+    assert requirements.batch_check(wide, answered, 0, batch=(0, 1)).passed

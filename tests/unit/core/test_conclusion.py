@@ -14,6 +14,7 @@ import typer
 from tritonize.cli import display, tensors
 from tritonize.core.artifacts import Check, Finding, Report, SampleSet, Stage, TensorFiles, TensorSpec, to_json
 from tritonize.core.conclusion import conclude
+from tritonize.core.error_location import Location, as_text
 from tritonize.core.results import Gate, LeftOut
 from tritonize.core.stages import StageName
 from tritonize.quality import gates as quality_gates
@@ -234,6 +235,13 @@ def test_the_same_finding_at_several_samples_is_one_reason() -> None:
     assert "stream, sample 0, and 2 more too few responses" in words_of(html.render(report))
 
 
+def test_a_sum_of_rounding_is_not_told_as_no_error() -> None:
+    """With a set of nodes that helps, the text does not say that every node is right."""
+    found = Location(expected="a", found="b", kind="graphs", keep=("n",), keep_passes=True)
+    assert as_text(found).startswith("SUM OF ROUNDING  no node is wrong; without the rounding of 1 node it passes\n")
+    assert "NO ORIGIN" in as_text(replace(found, keep=(), keep_passes=False))
+
+
 LOCATED = {"origin": {"operator": "Conv", "node": "Conv_3", "output": "t"}}
 
 
@@ -258,6 +266,22 @@ LOCATED = {"origin": {"operator": "Conv", "node": "Conv_3", "output": "t"}}
         (
             replace(FAILED, gates=(K,), details={"location": {"origin": None}}),
             "no single node explains the error: if it is acceptable, set the output's `tolerance` in the spec",
+        ),
+        (
+            replace(FAILED, gates=(K,), details={"location": {"origin": None, "keep_passes": True, "keep": ["node_linear"]}}),
+            "write `keep_fp32: {nodes: [node_linear]}` into the model's spec: with 1 node in fp32 it passes",
+        ),
+        (
+            replace(FAILED, gates=(K,), details={"location": {**LOCATED, "keep_passes": True, "keep": ["a: b", "/fc/MatMul"]}}),
+            'write `keep_fp32: {nodes: ["a: b", "/fc/MatMul"]}` into the model\'s spec: with 2 nodes in fp32 it passes',
+        ),
+        (
+            replace(FAILED, gates=(K,), details={"location": {"keep_passes": True, "keep": list("abcdefg")}}),
+            "keep 7 nodes in fp32, with which it passes: `tritonize locate SPEC --model heart --write`",
+        ),
+        (
+            replace(FAILED, gates=(K,), details={"location": {"origin": None, "hopeless": True}}),
+            "set `precision: fp32`, or the output's `tolerance` if the error is acceptable: fp32 at few nodes fails",
         ),
         (
             replace(FAILED, checks=(check(StageName.ONNXRUNTIME), check(StageName.GRPC, WRONG))),

@@ -118,6 +118,13 @@ NOT_BATCHABLE = Message(
     cause="the model mixes the samples of a batch, or has no batch axis",
     next_step="set max_batch_size to 0 (--no-batch on the command line), or change the model",
 )
+BELOW_ROUNDING = Message(
+    code="tolerance-below-rounding",
+    what="The tolerance of output {output!r} is below the rounding of {dtype}: PyTorch's own outputs for a batch of {size} and for "
+    "the samples one by one differ by more.",
+    cause="rtol and atol are smaller than the rounding error of one operation; the model itself is batchable",
+    next_step="set the output's tolerance to at least {{rtol: {rtol}, atol: {atol}}} (--rtol and --atol on the command line)",
+)
 BATCH_FAILS = Message(
     code="model-batch-fails",
     what="The model is not batchable: PyTorch runs it on one sample and fails on a batch of {size}.",

@@ -66,6 +66,17 @@ NEXT_NODE = Message(
 NEXT_TOLERANCE = Message(
     code="next-tolerance", what="no single node explains the error: if it is acceptable, set the output's `tolerance` in the spec"
 )
+NEXT_KEEP = Message(
+    code="next-keep-fp32",
+    what="write `keep_fp32: {{nodes: [{nodes}]}}` into the model's spec: with {count} in fp32 it passes",
+)
+NEXT_KEEP_MANY = Message(
+    code="next-keep-fp32-many", what="keep {count} in fp32, with which it passes: `tritonize locate {spec} --model {model} --write`"
+)
+NEXT_HOPELESS = Message(
+    code="next-fp32",
+    what="set `precision: fp32`, or the output's `tolerance` if the error is acceptable: fp32 at few nodes fails",
+)
 NEXT_LOCATE = Message(
     code="next-locate", what="run `tritonize locate {spec} --model {model}` to find the node that the error comes from"
 )
