@@ -36,6 +36,7 @@ _FOLLOWS = {
     "outputs": ("ensemble",),
 }
 """Field to the fields whose rules depend on it: if the field itself is invalid, their findings could be wrong and are left out."""
+_FIELDS = tuple(schema.Model.model_fields)
 
 
 def load(path: Path, *, check_triton: TritonCheck | None = None) -> schema.Spec:
@@ -113,9 +114,8 @@ def _validate(
     models = plain.get("models")
     for name, raw in models.items() if isinstance(models, dict) else ():
         bad = {str(where[2]) for where, _ in found if where[:2] == ("models", name) and len(where) > 2}
-        bad |= {
-            meant for key in bad - set(schema.Model.model_fields) for meant in suggestions.near(key, schema.Model.model_fields)[:1]
-        }
+        # A misspelled key is the field that it is near to, so what follows from that field's absence is no problem of its own.
+        bad |= {near for key in bad - set(_FIELDS) for near in suggestions.near(key, _FIELDS)[:1]}
         model = parsed.models[name] if parsed else _partial(raw, bad)
         if model is not None:
             skipped = bad.union(*(_FOLLOWS.get(field, ()) for field in bad))

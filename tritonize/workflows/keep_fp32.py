@@ -119,7 +119,8 @@ def _with_nodes(located: Location, found: bisection.SearchResult, precision: str
         return replace(ended, notes=(*located.notes, why))
     needed = "it is needed" if len(found.nodes) == 1 else "each of them is needed"
     least = needed if found.minimal else "a smaller set may pass too; the search used all its trials"
-    note = f"The gate fails in {precision}. With {counted(len(found.nodes), 'node')} in fp32 it passes; {least} ({found.trials} trials)."
+    count, trials = counted(len(found.nodes), "node"), counted(found.trials, "trial")
+    note = f"The gate fails in {precision}. With {count} in fp32 it passes; {least} ({trials})."
     return replace(located, keep=found.nodes, keep_passes=True, notes=(*located.notes, note))
 
 

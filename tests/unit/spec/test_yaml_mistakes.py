@@ -27,3 +27,19 @@ def test_a_mistake_is_named(text, found):
     with pytest.raises(UsageError) as error:
         loader.load(Path("s.yaml"))
     assert error.value.found == found
+
+
+def test_what_follows_from_a_misspelled_key_is_no_problem_of_its_own():
+    """Without max_batch_size the axis `batch` has no range. The person wrote max_batchsize, and that is the one mistake."""
+    text = "schema: 1\nmodels:\n  m:\n    source: m.pt\n    inputs: {x: {shape: [batch, 4]}}\n"
+    Path("s.yaml").write_text(f"{text}    max_batchsize: 8\n    weigths: w.pth\n")
+    with pytest.raises(UsageError) as error:
+        loader.load(Path("s.yaml"))
+    assert error.value.details == (
+        "line 6: models.m.max_batchsize: unknown key; did you mean 'max_batch_size'?",
+        "line 7: models.m.weigths: unknown key; did you mean 'weights'?",
+    )
+    Path("s.yaml").write_text(text)
+    with pytest.raises(UsageError) as error:
+        loader.load(Path("s.yaml"))
+    assert "has no range" in error.value.details[0]
