@@ -34,7 +34,13 @@ def list_versions(
         from dataclasses import asdict
         from json import dumps
 
-        say(dumps({"repository": name, "models": [asdict(each) for each in found]}, indent=2, ensure_ascii=False))
+        say(
+            dumps(
+                {"repository": name, "files_checked": False, "models": [asdict(each) for each in found]},
+                indent=2,
+                ensure_ascii=False,
+            )
+        )
         return
     say_lines(_lines(name, found))
 
@@ -61,6 +67,9 @@ def _lines(repository: str, models: Sequence[ModelLine]) -> Iterator[str]:
                 yield f"      ✗ {each.problem}"
         if not model.versions:
             yield "  no version"
+    if any(each.verdict for model in models for each in model.versions):
+        yield ""
+        yield "The files were not read. `tritonize verify` compares them with the manifests."
 
 
 def _line(version: VersionLine) -> str:

@@ -10,6 +10,7 @@ import typer
 from tritonize.cli.terminal import say
 from tritonize.core.local_paths import local
 
+_DEFAULT = Path("model_repository")
 PAGE, PLAIN = "report.html", "report.json"
 
 
@@ -19,9 +20,9 @@ def report(
         typer.Argument(
             parser=local,
             metavar="PLACE",
-            help="A model repository; a version's directory, also a staged one; or a report.html or report.json.",
+            help="A model repository; a model in model_repository; a version's directory; or a report.html or report.json.",
         ),
-    ] = Path("model_repository"),
+    ] = _DEFAULT,
     models: Annotated[list[str] | None, typer.Option("--model", "-m", metavar="NAME", help="The reports of these models.")] = None,
     version: Annotated[int | None, typer.Option(metavar="N", help="The report of this version; default: the newest.")] = None,
     *,
@@ -42,6 +43,8 @@ def report(
     from tritonize.core.errors import UsageError
     from tritonize.core.messages import usage
 
+    if models is None and (named := _model_named(place)):
+        place, models = _DEFAULT, [named]
     single = _single(place)
     over_all = single is None and not models and version is None and not json
     if output is not None and not over_all:
@@ -62,6 +65,25 @@ def _open(page: Path, *, no_open: bool) -> None:
         import webbrowser
 
         webbrowser.open(page.resolve().as_uri())
+
+
+def _model_named(place: Path) -> str | None:
+    """The model of the default repository that a single word names, as in `tritonize show MODEL`; a repository comes first."""
+    import glob
+
+    from tritonize import repository as repositories
+    from tritonize.core.errors import UsageError
+
+    if len(place.parts) != 1 or place.is_file() or place == _DEFAULT or _single(place) is not None:
+        return None
+    known = [each.parent.name for each in _DEFAULT.glob(f"{glob.escape(place.name)}/{repositories.CONFIG}")]
+    if place.name not in known:
+        return None
+    try:
+        repositories.models(place)
+    except UsageError:  # no such folder, or one of something else, such as the model's Python package
+        return place.name
+    return None
 
 
 def _single(place: Path) -> Path | None:

@@ -45,7 +45,9 @@ def models(repository: Path) -> tuple[str, ...]:
         inside = (repository / CONFIG).is_file() or any(manifest.is_version(entry) for entry in repository.iterdir())
         meant = suggestions.Meant(written=str(repository), near=(str(repository.parent),)) if inside else None
         shell = shlex.quote(str(repository))
-        raise UsageError.of(wording.NO_MODELS, where=str(repository), expected=f"<model>/{CONFIG}", meant=meant, repository=shell)
+        empty = all(entry.name.startswith(".") for entry in repository.iterdir())
+        message = wording.NO_MODELS if empty else wording.NOT_A_REPOSITORY  # nothing advises to publish among other files
+        raise UsageError.of(message, where=str(repository), expected=f"<model>/{CONFIG}", meant=meant, repository=shell)
     return found
 
 

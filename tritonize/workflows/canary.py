@@ -289,8 +289,7 @@ def judged(report: Report, found: Canary, *, seconds: float, refused: Sequence[F
 def _not_run(report: Report, why: str, *, how: _Comparison) -> Report:
     stage = Stage(name=StageName.BASELINE, verdict="not run", seconds=0.0, note=why)
     how.on_stage(StageName.BASELINE, stage)
-    good = report.verdict in PASSED
-    return replace(report, verdict="not run" if good else report.verdict, stages=(*report.stages, stage))
+    return replace(report, verdict="not run" if report.verdict in PASSED else report.verdict, stages=(*report.stages, stage))
 
 
 def _notes(pairs: Pairs) -> Iterator[str]:

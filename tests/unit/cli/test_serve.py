@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.command import invoke
 from tritonize.cli import serve
 from tritonize.core.artifacts import SetAside
 from tritonize.core.errors import UsageError
@@ -78,3 +79,11 @@ def test_that_checksums_detect_no_forgery_is_left_to_verbose(
 ) -> None:
     monkeypatch.setattr(serve, "verbosity", lambda: verbosity)
     assert list(serve.shown_notes([SUMS.text(), "other"])) == shown
+
+
+def test_two_protocols_on_one_port_are_refused_before_anything_is_read() -> None:
+    done = invoke("serve", "nowhere", "--http-port", "8001", "--grpc-port", "8001")
+    assert (done.returncode, "HTTP and gRPC cannot listen on the same port, 8001." in done.stderr) == (2, True)
+    with pytest.raises(UsageError, match="gRPC and metrics"):
+        Ports(http=8000, grpc=8001, metrics=8001)
+    assert Ports(http=0, grpc=0, metrics=0).metrics == 0  # any free ports, which differ

@@ -53,7 +53,7 @@ LISTED = "heart  (version policy"
 CHANGED = "the file was changed after it was proven"
 FOLLOWED = [
     Case("server-no-repository", "list model_repositry", says=LISTED),
-    Case("repository-no-models", "list model_repository/heart", says=LISTED),
+    Case("repository-other-folder", "list model_repository/heart", says=LISTED),
     Case("repository-no-model", "show model_repository zzz", says=LISTED),
     Case("repository-no-model", "show model_repository hart", says="heart"),
     Case("repository-no-version", "show model_repository heart --version 9", says=LISTED),
@@ -106,6 +106,7 @@ PARSED = {
     "provenance-unsigned": "needs the package model-signing and a key",
     "push-no-config": _SERVER,
     "push-nothing-served": "the version is the user's choice",
+    "repository-no-models": "the model is the user's choice",
     "remote-other-version": _SPEC,
     "served-labels-unreadable": _SPEC,
     "server-index-unreachable": _INDEX,

@@ -10,6 +10,7 @@ import pytest
 
 from tests.support import report_samples
 from tests.support.command import invoke
+from tests.support.plain_versions import publish
 from tests.unit.report.test_html_report import Parsed
 from tritonize.report.html import index_page, trend
 from tritonize.report.html.index_page import ModelHistory, VersionPoint
@@ -155,3 +156,23 @@ def test_report_refuses_what_it_cannot_open(repository: Path, tmp_path: Path) ->
     assert (done.returncode, "network" in done.stderr) == (2, True)
     done = invoke("report", str(repository), "--model", "network", "--output", str(tmp_path / "x.html"), "--no-open")
     assert (done.returncode, "--output" in done.stderr) == (2, True)
+
+
+def test_a_single_word_is_a_model_of_the_default_repository_and_never_a_place_to_publish_into() -> None:
+    """`tritonize report m` beside the Python package `m` of the model opens the model's report."""
+    publish(Path("model_repository"), "one")
+    page = Path("model_repository/m/1/evidence/report.html")
+    page.write_text("<html>")
+    for package in (False, True):
+        if package:
+            Path("m").mkdir()
+            Path("m/__init__.py").touch()
+        done = invoke("report", "m", "--no-open")
+        assert (done.returncode, done.stdout.strip()) == (0, str(page)), done.stderr
+    Path("other").mkdir()
+    Path("other/__init__.py").touch()
+    refused = invoke("report", "other", "--no-open")
+    assert (refused.returncode, "The folder is no model repository." in refused.stderr) == (2, True)
+    assert "--repository other" not in refused.stderr
+    publish(Path("m"), "one", name="n")  # a repository comes first
+    assert invoke("report", "m", "--no-open").stdout.strip() != str(page)

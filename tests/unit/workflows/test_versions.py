@@ -47,9 +47,11 @@ def test_list_has_versions_policy_verdict_and_what_is_served():
         "    1          damaged                         onnxruntime   7 B + …\n"
         "      ✗ The version's manifest is damaged.\n\n"
         "other  (version policy: all)\n"
-        "    1  served  no evidence                     python        0 B\n"
+        "    1  served  no evidence                     python        0 B\n\n"
+        "The files were not read. `tritonize verify` compares them with the manifests.\n"
     )
     plain = json.loads(invoke("list", "--json", "-m", "m").stdout)
+    assert plain["files_checked"] is False
     assert [each["version"] for each in plain["models"][0]["versions"]] == [3, 2, 1]
     refused = invoke("list", "-m", "nothing")
     assert (refused.returncode, "The repository has no such model." in refused.stderr) == (2, True)

@@ -29,8 +29,13 @@ MOUNT_POINT = Message(
 NO_MODELS = Message(
     code="repository-no-models",
     what="The model repository has no models.",
-    cause="the path names another folder, such as the folder of a single model",
     next_step="check the path; to publish a model into it: tritonize run MODEL --repository {repository}",
+)
+NOT_A_REPOSITORY = Message(
+    code="repository-other-folder",
+    what="The folder is no model repository.",
+    cause="it holds other files, such as a Python package or a single model",
+    next_step="name the folder that holds the models' folders; `tritonize run` publishes into model_repository by default",
 )
 NO_MODEL = Message(code="repository-no-model", what="The repository has no such model.", next_step="tritonize list {repository}")
 CONFIG_UNREADABLE = Message(

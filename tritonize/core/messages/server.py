@@ -161,6 +161,11 @@ SERVING_CONTROL = Message(
     code="serving-control",
     what="Models can be unloaded and loaded with the key: curl -X POST -H @{key} http://{http}/v2/repository/models/{model}/unload",
 )
+PORTS_EQUAL = Message(
+    code="server-ports-equal",
+    what="{first} and {second} cannot listen on the same port, {port}.",
+    next_step="give each its own port, or 0 for any free one: --http-port 8000 --grpc-port 8001",
+)
 PORT_IN_USE = Message(
     code="server-port-in-use",
     what="The {protocol} port {port} cannot be used.",

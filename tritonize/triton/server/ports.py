@@ -25,6 +25,15 @@ class Ports:
     address: str = ADDRESS
     """The IPv4 address on which HTTP and gRPC listen; `0.0.0.0` for every network of the machine."""
 
+    def __post_init__(self) -> None:
+        """Raise UsageError if two of them are equal, before anything is started."""
+        taken: dict[int, str] = {}
+        for name, port in (("HTTP", self.http), ("gRPC", self.grpc), ("metrics", self.metrics)):
+            if port and port in taken:
+                raise UsageError.of(messages.PORTS_EQUAL, first=taken[port], second=name, port=port)
+            if port:
+                taken[port] = name
+
     @property
     def reached_at(self) -> str:
         """An address of this machine at which the server is reached."""
