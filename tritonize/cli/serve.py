@@ -68,8 +68,7 @@ def serve(
     from tritonize.workflows.keep_serving import keep_serving
 
     started(server)  # before anything is read
-    ports = _ports(http_port, grpc_port, metrics=metrics, bind=bind)
-    served = models or repositories.models(repository)
+    ports, served = _ports(http_port, grpc_port, metrics=metrics, bind=bind), models or repositories.models(repository)
     with temporary.folder() as folder, display() as terminal:
         checked = checked_copy.to_serve(repository, served, folder, key=require_signature)
         _print_findings(checked, serve_anyway=serve_anyway, json=json)
