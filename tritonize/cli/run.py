@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tritonize.cli import build_command, given_spec
+from tritonize.cli import build_command, given_spec, spec_words
 from tritonize.cli.connection import with_connection
 from tritonize.cli.display import display, finish
 from tritonize.cli.limits import RUN_S, Deadline, limited
@@ -165,6 +165,14 @@ def _work(command: str, flags: RunFlags) -> None:
 
 
 def _work_in(command: str, flags: RunFlags, *, copy: WorkingCopy | None = None) -> None:
+    if not given_spec.is_file(flags.source):
+        _work_on(command, flags, copy=copy)
+        return
+    with spec_words.of(Path(flags.source)):
+        _work_on(command, flags, copy=copy)
+
+
+def _work_on(command: str, flags: RunFlags, *, copy: WorkingCopy | None) -> None:
     from tritonize.process import workers
 
     specification = given_spec.of(flags)
@@ -227,6 +235,8 @@ def _run(command: str, specification: Spec, flags: RunFlags, *, current: Mapping
         if copy is not None:
             on_step = terminal.on_progress
             reports = remote_run.publish(copy, reports, replace_config=flags.replace_config, on_step=on_step)
+    if given_spec.is_file(flags.source):
+        reports = tuple(spec_words.in_report(each, Path(flags.source)) for each in reports)
     finish(reports, as_json=flags.json, allow_unproven=flags.allow_unproven)
 
 

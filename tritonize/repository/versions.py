@@ -44,10 +44,10 @@ def models(repository: Path) -> tuple[str, ...]:
     if not found:
         inside = (repository / CONFIG).is_file() or any(manifest.is_version(entry) for entry in repository.iterdir())
         meant = suggestions.Meant(written=str(repository), near=(str(repository.parent),)) if inside else None
-        shell = shlex.quote(str(repository))
-        empty = all(entry.name.startswith(".") for entry in repository.iterdir())
-        message = wording.NO_MODELS if empty else wording.NOT_A_REPOSITORY  # nothing advises to publish among other files
-        raise UsageError.of(message, where=str(repository), expected=f"<model>/{CONFIG}", meant=meant, repository=shell)
+        where, expected = str(repository), f"<model>/{CONFIG}"
+        if any(not entry.name.startswith(".") for entry in repository.iterdir()):  # nothing advises to publish among other files
+            raise UsageError.of(wording.NOT_A_REPOSITORY, where=where, expected=expected, meant=meant)
+        raise UsageError.of(wording.NO_MODELS, where=where, expected=expected, repository=shlex.quote(where))
     return found
 
 

@@ -35,6 +35,8 @@ def identify(model: schema.Model) -> Source:
     if model.is_factory:
         _require_module_name(model)
         weights = model.state_dict.file if model.state_dict else None
+        if weights and not weights.is_file():
+            raise _no_weights(weights)
         files = {weights.name: _sha256(weights)} if weights else {}
         return Source(kind="factory", location=model.source, sha256=files)
     saved = in_process.model_file(model.source)
@@ -57,6 +59,15 @@ def _require_module_name(model: schema.Model) -> None:
     if written and any((folder / file).is_file() for folder in (Path(), *model.search_path)):
         expected = "package.module:factory, the module without .py"
         raise UsageError.of(wording.FACTORY_SUFFIX, where=model.source, expected=expected, written=written)
+
+
+def _no_weights(path: Path) -> UsageError:
+    """The error for weights that are not a file; it suggests files with a similar name."""
+    instead = near_files.missing(path, suffixes=(path.suffix,) if path.suffix else ())
+    if instead.meant:
+        written = " or ".join(instead.meant.near)
+        return UsageError.of(wording.DID_YOU_MEAN_WEIGHTS, where=str(path), meant=instead.meant, written=written)
+    return UsageError.of(wording.NO_WEIGHTS_FILE, where=str(path), found="a directory" if path.is_dir() else instead.found)
 
 
 def _no_file(path: Path) -> UsageError:

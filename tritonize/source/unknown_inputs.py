@@ -16,7 +16,8 @@ from tritonize.core.messages import samples as wording
 def error(source: Source, inspected: Inspection) -> UsageError:
     """The error that lists the inputs and says how to describe them."""
     where = source.location if source.kind == "factory" else Path(source.location).name
-    expected = ", ".join(described(tensor) for tensor in inspected.inputs) or None
+    listed = ", ".join(described(tensor) for tensor in inspected.inputs)
+    expected = f"a description of {listed}" if listed else None
     if source.kind == "module":
         return UsageError.of(wording.INPUTS_UNKNOWN_OBJECT, where=where, expected=expected)
     if likely := cast("Sequence[str]", inspected.details.get("likely_inputs", ())):
@@ -34,4 +35,6 @@ def error(source: Source, inspected: Inspection) -> UsageError:
 def described(tensor: TensorSpec) -> str:
     """Name, type and shape of a tensor in one line."""
     shape = "" if tensor.shape == ("?",) else f" {list(tensor.shape)}"
+    if tensor.dtype == "required":  # an argument of forward(), whose type is not known
+        return tensor.name
     return f"{tensor.name} ({tensor.dtype}{shape})"

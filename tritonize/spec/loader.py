@@ -64,6 +64,36 @@ def load(path: Path, *, check_triton: TritonCheck | None = None) -> schema.Spec:
     return _resolve(parsed, path.parent)
 
 
+def place_of(path: Path, value: str) -> str | None:
+    """Where a specification has a value, as `line 6: models.heart.weights`; `None` if nowhere, or if it cannot be read.
+
+    Args:
+        path: the YAML file.
+        value: a text, or a path that is written there relative to the file's folder.
+    """
+    try:
+        root = _parse(path)
+    except UsageError:
+        return None
+    written = os.path.normpath(value)
+    for where, text in _texts(root, ()):
+        if text == value or os.path.normpath(path.parent / text) == written:
+            return f"line {_line(root, where)}: {key_places.dotted(where)}"
+    return None
+
+
+def _texts(node: object, where: Location) -> Iterator[tuple[Location, str]]:
+    """Yield every text in a document with its place."""
+    if isinstance(node, str):
+        yield where, node
+    elif isinstance(node, Mapping):
+        for key, inner in node.items():
+            yield from _texts(inner, (*where, str(key)))
+    elif isinstance(node, list):
+        for number, inner in enumerate(node):
+            yield from _texts(inner, (*where, number))
+
+
 def require_sound(specification: schema.Spec, *, check_triton: TritonCheck | None = None) -> None:
     """Check the rules between fields for a specification that was built in Python.
 

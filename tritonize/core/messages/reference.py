@@ -123,7 +123,7 @@ BELOW_ROUNDING = Message(
     what="The tolerance of output {output!r} is below the rounding of {dtype}: PyTorch's own outputs for a batch of {size} and for "
     "the samples one by one differ by more.",
     cause="rtol and atol are smaller than the rounding error of one operation; the model itself is batchable",
-    next_step="set the output's tolerance to at least {{rtol: {rtol}, atol: {atol}}} (--rtol and --atol on the command line)",
+    next_step="set the output's tolerance to at least {{rtol: {rtol}, atol: {atol}}} (--rtol, --atol on the command line)",
 )
 BATCH_FAILS = Message(
     code="model-batch-fails",

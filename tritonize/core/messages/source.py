@@ -14,6 +14,14 @@ NO_STEP_FILE = Message(
     what="The file of the Python step does not exist.",
     next_step="correct python or files in the spec; paths are relative to the spec's folder",
 )
+NO_WEIGHTS_FILE = Message(
+    code="weights-no-file",
+    what="The file with the weights does not exist.",
+    next_step="correct the path; in a spec, it is relative to the spec's folder",
+)
+DID_YOU_MEAN_WEIGHTS = Message(
+    code="weights-near-file", what="The file with the weights does not exist.", next_step="write {written}"
+)
 DID_YOU_MEAN_FILE = Message(
     code="source-near-file",
     what="The model file does not exist.",
