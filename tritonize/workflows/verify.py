@@ -159,8 +159,7 @@ def _signature_findings(request: Request, checked: Checked) -> Iterator[Finding]
         own_config=checked.own_config,
         in_place=checked.in_place,
     )
-    others = checked_copy.served_versions(place, model) if request.version is None else ()
-    for version in others:
+    for version in checked_copy.served_versions(place, model) if request.version is None else ():
         if version != checked.version and checked_copy.is_proven(place / model, version):
             manifest = repository.read_manifest(place / model / str(version))
             yield from signed.findings(place, model, version, key=key, manifest=manifest)
@@ -194,7 +193,7 @@ def _compared(request: Request, published: PublishedVersion, checked: Checked, *
         notes=(*blank.notes, *verified.notes, *judgement.notes),
         findings=findings,
         stages=(*verified.stages, *target_only.stages(verified.set_aside, target)),
-        details=verify_notes.details(checked, verified),
+        details=verify_notes.details(checked, verified, golden),
         left_out=(
             *left_out.proven(checked.manifest),
             *left_out.of_verification(golden, samples=left_out.samples_of(checked.manifest), profile=_profile(request)),
@@ -257,8 +256,8 @@ def _present(request: Request, checked: Checked) -> ModelConfig | None:
     """The published configuration, if it replaced the one that the version was proven with: a running server has the published."""
     if not request.urls or not checked.own_config:
         return None
-    path = request.repository / checked.model / repository.CONFIG
-    config = model_config.parse(repository.read_config(request.repository, checked.model), where=str(path))
+    where = str(request.repository / checked.model / repository.CONFIG)
+    config = model_config.parse(repository.read_config(request.repository, checked.model), where=where)
     return model_config.with_completed(config, checked.manifest.get("completed", {}))
 
 

@@ -11,7 +11,7 @@ from tritonize.core.messages import adoption
 from tritonize.core.messages import provenance as provenance_wording
 from tritonize.core.messages import repository as wording
 from tritonize.core.stages import StageName
-from tritonize.quality import golden_set
+from tritonize.quality.golden_set import GoldenSet
 from tritonize.repository.manifest import Manifest
 from tritonize.triton import model_config, served_comparison, serving
 from tritonize.workflows import checked_copy, grown_errors, made_config, quick_versions
@@ -53,7 +53,7 @@ def configuration(place: Path, checked: Checked) -> Iterator[str]:
         yield wording.SERVED_WITH_OTHER_CONFIG.text(version=version)
 
 
-def details(checked: Checked, verified: served_comparison.Verification) -> dict[str, object]:
+def details(checked: Checked, verified: served_comparison.Verification, golden: GoldenSet) -> dict[str, object]:
     """What the report says besides the comparisons: fields left out, limits, a quick run, grown errors, an adopted reference."""
     fields: dict[str, object] = {"set_aside": [to_json(each) for each in verified.set_aside]} if verified.set_aside else {}
     manifest = checked.manifest
@@ -61,7 +61,6 @@ def details(checked: Checked, verified: served_comparison.Verification) -> dict[
         fields["limits"] = limits.as_json()
     if "quick" in manifest:
         fields["quick"] = manifest["quick"]
-    golden = golden_set.read(checked.version_directory / repository.EVIDENCE / "golden")
     if grown := list(grown_errors.found(golden, manifest, verified.checks)):
         fields["grown"] = grown
     return {**fields, **({"reference": manifest["reference"]} if "adopted" in manifest else {})}
