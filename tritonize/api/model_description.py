@@ -163,7 +163,7 @@ def _described(source: str, kind: str, description: Mapping[str, Any]) -> Spec:
             f"{'name' if where[:1] == ('models',) else key_places.dotted(where)}: {sentence}"
             for where, sentence in sentences.problems(error, root)
         ]
-        raise UsageError.of(usage.INVALID_DESCRIPTION, details=problems) from error
+        raise UsageError.of(usage.INVALID_DESCRIPTION, details=problems) from None  # pydantic says the same, in its own words
 
 
 def _inputs_like(example: object, *, batched: bool) -> dict[str, Input]:

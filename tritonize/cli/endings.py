@@ -76,6 +76,7 @@ def print_figures(report: Report) -> None:
     """Print what the verdict follows from: in short, or with `--verbose` in full; nothing with `--quiet`."""
     verbosity = terminal.verbosity()
     lines = [] if verbosity == "quiet" else list(text.lines(report) if verbosity == "verbose" else brief.lines(report))
+    lines = [line for line, before in zip(lines, ["", *lines], strict=False) if line or before]  # no two blank lines in a row
     if lines:
         say("".join(f"\n{printable.line(line)}" for line in lines))
         if verbosity == "normal" and (more := brief.more(report)):

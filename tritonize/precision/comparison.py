@@ -187,8 +187,8 @@ def _notes(model: schema.Model, reduced: Reduced, checks: list[Check]) -> list[s
     for output, (size, stage, reason) in worst.items():
         far = f"by up to {size:.3g}" if np.isfinite(size) else "everywhere"
         notes.append(
-            f"In {name} output {output} differs from PyTorch {far} ({stage}: {reason}). Next: name the nodes or operators that "
-            f"need fp32 in keep_fp32, or widen outputs.{output}.tolerance on purpose."
+            f"In {name} output {output} differs from PyTorch {far} ({stage}: {reason}). To accept it, name the nodes or operators "
+            f"that need fp32 in keep_fp32, or widen outputs.{output}.tolerance on purpose."
         )
     if reduced.artifact.kept_nodes:
         reasons = ", ".join(f"{count} ({reason})" for reason, count in sorted(reduced.artifact.kept_nodes.items()))

@@ -146,7 +146,7 @@ def _below_rounding(size: int, expected: arrays.Array, bad: TensorCheck) -> Usag
         expected=f"rtol {bad.rtol:g}, atol {bad.atol:g}",
         found=f"largest difference {bad.max_abs:.3g}; one rounding of its largest value is {_rounding(expected):.1g}",
         output=bad.name,
-        dtype=arrays.dtype_name(expected),
+        dtype=expected.dtype.name,
         size=size,
         rtol=f"{10 * float(np.finfo(expected.dtype).eps):.0e}",
         atol=f"{max(_ROOM * _rounding(expected), 2 * (bad.max_abs or 0.0)):.0e}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -40,6 +41,18 @@ def trust(key: Path | None, checked: Checked, unsigned: Sequence[Finding]) -> It
         yield wording.SUMS.text()
     elif not unsigned:
         yield provenance_wording.SIGNED.text(model=checked.model, version=checked.version, key=key.name)
+
+
+def not_served(place: Path, findings: Sequence[Finding], unsigned: Sequence[Finding]) -> Iterator[str]:
+    """Say that the version was not served, and what to do about changed files.
+
+    Args:
+        findings: all of them.
+        unsigned: those about signatures.
+    """
+    yield wording.NOT_SERVED.text()
+    if len(findings) > len(unsigned):
+        yield wording.NEXT_RESTORE.text(repository=shlex.quote(str(place)))
 
 
 def configuration(place: Path, checked: Checked) -> Iterator[str]:

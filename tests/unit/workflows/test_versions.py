@@ -312,3 +312,13 @@ def test_a_model_that_triton_completes_is_listed_shown_and_packed(tmp_path):
     refused = invoke("pack", str(PLACE), str(tmp_path / "other"), "-m", "m")
     assert refused.returncode != 0
     assert not (tmp_path / "other").exists()
+
+
+def test_the_next_step_for_a_changed_file_is_to_restore_it_and_no_two_blank_lines_follow_each_other():
+    three()
+    (PLACE / "m" / "3" / "model.onnx").write_text("other")
+    done = invoke("verify", str(PLACE))
+    assert (done.returncode, "\n\n\n" in done.stdout) == (1, False)
+    said = " ".join(done.stdout.split())
+    assert "Next: restore the files from a copy, or publish a new version: tritonize run SPEC --repository model_repository" in said
+    assert "--verbose` for all" not in said

@@ -287,6 +287,10 @@ UNCOVERED = Message(
     code="manifest-uncovered",
     what="An older tritonize wrote the manifest without its own checksum, so a change to the manifest alone is not detected.",
 )
+NEXT_RESTORE = Message(
+    code="next-restore",
+    what="Next: restore the files from a copy, or publish a new version: tritonize run SPEC --repository {repository}",
+)
 NOT_SERVED = Message(
     code="changed-not-served",
     what="Nothing was served, since files changed after publication; to serve them nevertheless, add --serve-anyway.",
