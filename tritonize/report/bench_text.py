@@ -33,6 +33,8 @@ def figures(report: BenchReport, *, whole: bool) -> Iterator[str]:
     Args:
         whole: also the server's own times, and what the figures mean.
     """
+    names = ", ".join(f"{name} {version}" for name, version in report.proved_by.items())
+    yield from wrapped(f"Measured over {report.transport} on {names or 'an unnamed server'}.")
     yield f"  {'load':<12}{'batch':>6}{'requests/s':>12}  {'mean':>8}{'p50':>8}{'p90':>8}{'p95':>8}{'p99':>8}  ms"
     for each in report.loads:
         yield _latency(each)
@@ -54,8 +56,6 @@ def figures(report: BenchReport, *, whole: bool) -> Iterator[str]:
 
 
 def _meaning(report: BenchReport) -> Iterator[str]:
-    names = ", ".join(f"{name} {version}" for name, version in report.proved_by.items())
-    yield from wrapped(f"Measured over {report.transport} on {names or 'an unnamed server'}.")
     if any(each.server for each in report.loads):
         yield from wrapped("together: items that the model computed in one execution, on average.")
     yield from wrapped(

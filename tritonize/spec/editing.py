@@ -34,7 +34,8 @@ def keep_in_fp32(path: Path, model: str, nodes: Sequence[str]) -> None:
     models = root.get("models") if isinstance(root, CommentedMap) else None
     if not isinstance(models, CommentedMap) or not isinstance(models.get(model), CommentedMap):
         known = ", ".join(map(str, models)) if isinstance(models, CommentedMap) else "none"
-        meant = suggestions.meant(model, models) if isinstance(models, dict) else None
+        names = [each for each in models if isinstance(each, str)] if isinstance(models, dict) else []  # YAML: also numbers
+        meant = suggestions.meant(model, names)
         raise UsageError.of(wording.NO_MODEL, where=str(path), found=model, expected=known[:1000], meant=meant)
     section = models[model]
     if not isinstance(section.get("keep_fp32"), CommentedMap):
