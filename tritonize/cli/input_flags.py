@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from tritonize.core import suggestions
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import usage
 
@@ -82,4 +83,6 @@ def _require_ranges(shapes: Mapping[str, Sequence[int | str]], ranges: Mapping[s
     named = dict.fromkeys(size for shape in shapes.values() for size in shape if isinstance(size, str))
     if missing := [name for name in named if name not in ranges and name not in but]:
         flags = " ".join(f"--axis {name}=64:224:512" for name in missing)
-        raise UsageError.of(usage.AXIS_MISSING, found=", ".join(missing), flags=flags)
+        given = [name for name in ranges if name not in named]
+        meant = suggestions.meant(given[0], missing) if given else None
+        raise UsageError.of(usage.AXIS_MISSING, found=", ".join(missing), flags=flags, meant=meant)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,7 +21,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on s
 
 
 def promote(
-    names: Annotated[list[str], typer.Argument(metavar="[REPOSITORY] MODEL [VERSION]", help="The version to serve.")],
+    names: Annotated[
+        list[str], typer.Argument(metavar="[REPOSITORY] MODEL [VERSION]", help="The version to serve; leave it out with --newest.")
+    ],
     *,
     newest: Annotated[
         bool, typer.Option("--newest", help="Put the newest version's own version policy in place again, without a pin.")
@@ -38,6 +42,9 @@ def promote(
     from tritonize.core.messages import usage
     from tritonize.workflows import promotion
 
+    if not newest and not names[-1].isdecimal() and (len(names) == 1 or (len(names) == 2 and Path(names[0]).is_dir())):
+        command = shlex.join(["tritonize", "promote", *names])
+        raise UsageError.of(usage.PROMOTE_WHICH, found=" ".join(names), command=command)
     root, words = repository_and(names, 1 if newest else 2, "MODEL" if newest else "MODEL VERSION")
     if not newest and not words[1].isdecimal():
         raise UsageError.of(usage.VERSION_NUMBERS, found=words[1], expected="a number, such as 7")
@@ -105,6 +112,14 @@ def _lines(change: Change) -> Iterator[str]:
     yield from (f"  {note}" for note in change.notes)
 
 
+def _changed_fields(change: Change) -> Iterator[str]:
+    """Yield the fields of the configuration that change, without the version policy, which `_served` tells."""
+    fields = [line for line in change.differences if not line.startswith("version_policy")]
+    if fields:
+        yield "  Changed in config.pbtxt:"
+        yield from (f"    {line}" for line in fields)
+
+
 def _served(change: Change) -> Iterator[str]:
     before, after = (", ".join(map(str, each)) or "none" for each in (change.before, change.after))
     if not change.changed:
@@ -116,4 +131,5 @@ def _served(change: Change) -> Iterator[str]:
         yield "  Newer versions are published, and not served, until the next `tritonize promote`."
     else:
         yield f"  config.pbtxt is the one that version {change.version} was proven with, with its own version policy."
+    yield from _changed_fields(change)
     yield "  A server loads the change when it polls the repository, is told to load the model, or restarts."

@@ -14,12 +14,12 @@ from typing import cast
 
 from pydantic import ValidationError
 
-from tritonize.core import dtypes, onnx_graph
+from tritonize.core import dtypes, suggestions
 from tritonize.core.artifacts import Inspection, Source, TensorSpec, from_json
 from tritonize.core.errors import UsageError, WorkerError
 from tritonize.core.messages import samples as wording
 from tritonize.process import workers
-from tritonize.source import inspection, tasks, unknown_inputs
+from tritonize.source import file_inputs, inspection, tasks, unknown_inputs
 from tritonize.spec import rules, schema
 
 BATCH = "batch"
@@ -42,9 +42,9 @@ def complete(model: schema.Model, source: Source, work: Path, *, default_batch: 
         UsageError: the inputs cannot be inferred; the text says which ones to describe and how.
     """
     if model.samples.function:
-        return _with_optional(_from_function(model, work / "drawn"), source)
+        return file_inputs.checked(_from_function(model, work / "drawn"), source)
     if model.inputs:
-        return _with_optional(model, source)
+        return file_inputs.checked(model, source)
     inspected = inspection.inspect(
         source,
         work / "inspect",
@@ -83,29 +83,7 @@ def from_inspection(
     if default_batch and not _has_batch_axis(inspected):
         model = model.model_copy(update={"max_batch_size": 0})
     found = _from_file(model, source, inspected, default_batch=default_batch, unlimited=unlimited)
-    return _with_optional(found, source)
-
-
-def _with_optional(model: schema.Model, source: Source) -> schema.Model:
-    """The model with the inputs marked as optional for which its ONNX file has a value, unless the spec says whether they are.
-
-    Raises:
-        UsageError: the spec says so of an input without a value.
-    """
-    if source.kind != "onnx":
-        return model
-    try:
-        overridable = {each.name for each in onnx_graph.read(Path(source.location)).overridable}
-    except (OSError, ValueError):  # an inspection of the file reports it
-        return model
-    inputs = dict(model.inputs)
-    for name, tensor in model.inputs.items():
-        if tensor.optional and name not in overridable:
-            expected = f"a value for it in the file, as for {', '.join(sorted(overridable)) or 'none'}"
-            raise UsageError.of(wording.NOT_OPTIONAL, where=Path(source.location).name, expected=expected, name=name)
-        if tensor.optional is None and name in overridable:
-            inputs[name] = tensor.model_copy(update={"optional": True})
-    return model.model_copy(update={"inputs": inputs})
+    return file_inputs.checked(found, source)
 
 
 def _from_function(model: schema.Model, folder: Path) -> schema.Model:
@@ -218,13 +196,37 @@ def _from_file(
         if name != BATCH and name not in axes and high is not None:
             axes[name] = schema.Axis(min=max(1, low), max=high)
     without = sorted(set(names.values()) - set(axes) - {BATCH if batched else ""})
+    _require_known(model.axes, names, without, where=where)
     if unlimited is not None:
         axes |= dict.fromkeys(without, unlimited)
     elif without:
         written = ", ".join(f"{name}: {{min: .., max: ..}}" for name in without)
         flags = " ".join(f"--axis {name}=64:224:512" for name in without)
-        raise UsageError.of(wording.AXES_WITHOUT_RANGE, where=where, found=described, axes=written, flags=flags)
+        raise UsageError.of(
+            wording.AXES_WITHOUT_RANGE,
+            where=where,
+            found=described,
+            missing=", ".join(without),
+            axes=written,
+            flags=flags,
+            batch=" (the batch needs none: --max-batch-size limits it)" if batched else "",
+        )
     return _checked(model.model_copy(update={"inputs": inputs, "axes": axes}), where)
+
+
+def _require_known(given: Iterable[str], names: Mapping[str, str], without: Sequence[str], *, where: str) -> None:
+    """Fail if a range was given for an axis that the file does not have.
+
+    Args:
+        given: the axes that have a range in the spec.
+        names: the file's symbols to the names of the spec.
+        without: axes of the file without a range, one of which may be meant.
+    """
+    known = {*names, *names.values(), BATCH}
+    if unknown := next((name for name in given if name not in known), None):
+        meant = suggestions.meant(unknown, without or [name for name in names.values() if name != BATCH])
+        expected = ", ".join(dict.fromkeys(names.values())) or "no dynamic axes"
+        raise UsageError.of(wording.NO_SUCH_AXIS, where=where, expected=expected, found=unknown, meant=meant, name=unknown)
 
 
 def _has_batch_axis(inspected: Inspection) -> bool:

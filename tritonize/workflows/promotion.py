@@ -45,7 +45,7 @@ class Change:
     pinned: bool
     """Whether this version stays served when newer ones are published."""
     differences: tuple[str, ...]
-    """Lines of a unified diff of the configuration."""
+    """The fields of the configuration that change, as `max_batch_size: 4 -> 2`; a file that is new, line by line."""
     notes: tuple[str, ...] = ()
     """That a quick run published the version; the newer versions that a rollback passed over."""
 

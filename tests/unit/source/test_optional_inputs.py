@@ -84,7 +84,7 @@ def test_what_cannot_be_left_out_is_a_problem_of_the_spec(fields: dict[str, obje
 
 
 def test_an_onnx_file_says_which_inputs_are_optional() -> None:
-    Path("m.onnx").write_bytes(tiny_onnx.identity([("a", tiny_onnx.FLOAT, [2])], [("y", tiny_onnx.FLOAT, [2])]))
+    Path("m.onnx").write_bytes(tiny_onnx.identity([(name, tiny_onnx.FLOAT, [2]) for name in "ab"], [("y", tiny_onnx.FLOAT, [2])]))
     given = model(python=None, source="m.onnx", outputs={}, inputs={"a": {"shape": [2]}, "b": {"shape": [2], "optional": True}})
     with pytest.raises(UsageError, match="Input 'b' is not optional") as error:
         input_inference.complete(given, Source(kind="onnx", location="m.onnx", sha256={}), Path("work"))

@@ -177,6 +177,23 @@ def test_what_is_served_by_a_pin_is_what_was_checked(tmp_path):
     assert (private.root / "m" / "config.pbtxt").read_bytes() == CONFIG.read_bytes()
 
 
+def test_promote_without_a_version_says_what_to_add():
+    three()
+    done = invoke("promote", "m")
+    assert done.returncode == 2
+    assert "`tritonize promote m 3`" in done.stderr
+    assert "tritonize promote m --newest" in " ".join(done.stderr.split())
+    assert "promote model_repository m --newest" in " ".join(invoke("promote", "model_repository", "m").stderr.split())
+    assert "A version is not a number." in invoke("promote", "m", "two").stderr
+
+
+def test_the_fields_that_change_are_listed():
+    publish(PLACE, "model 1", text=config(size=4))
+    publish(PLACE, "model 2", text=config(size=2))
+    assert "  Changed in config.pbtxt:\n    max_batch_size: 2 -> 4\n" in invoke("rollback", "m").stdout
+    assert "max_batch_size: 4 -> 2" in invoke("promote", "m", "2").stdout
+
+
 def test_a_version_that_changed_or_is_unproven_is_not_promoted():
     three()
     publish(PLACE, "four", facts={"verdict": "not run"})

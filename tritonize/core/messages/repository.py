@@ -51,7 +51,7 @@ NO_VERSION = Message(
 CONFIG_DIFFERS = Message(
     code="repository-config-differs",
     what="The new version's {file} differs from the published one, which all versions of the model share.",
-    cause="the spec changed, or the file was edited by hand",
+    cause="the spec or the flags differ from those of the published version, or the file was edited by hand",
     next_step="add --replace-config to replace the published one, or choose another model name",
 )
 SHARED_FILE_DIFFERS = Message(

@@ -47,8 +47,28 @@ FIRST_AXIS_FIXED = Message(
 )
 AXES_WITHOUT_RANGE = Message(
     code="axes-without-range",
-    what="The file does not state the largest size of its dynamic axes.",
-    next_step="add the sizes, such as {flags}, or in a spec: axes: {{{axes}}}",
+    what="The file does not state the largest size of these dynamic axes: {missing}.",
+    next_step="add the sizes, such as {flags}{batch}, or in a spec: axes: {{{axes}}}",
+)
+NO_SUCH_AXIS = Message(
+    code="axis-unknown",
+    what="The model has no dynamic axis {name!r}.",
+    next_step="name the axis as the file does: --axis NAME=MIN:OPT:MAX, or under axes in the spec; `tritonize inspect` lists them",
+)
+NO_SUCH_INPUT = Message(
+    code="input-unknown",
+    what="The ONNX file has no input {name!r}.",
+    next_step="write the names that the file has, or leave all inputs out: tritonize reads them from the file",
+)
+INPUT_NOT_DESCRIBED = Message(
+    code="input-not-described",
+    what="Input {name!r} of the ONNX file is not described.",
+    next_step="describe every input of the file (inputs, --input), or leave all out: tritonize reads them from the file",
+)
+INPUT_SHAPE = Message(
+    code="input-shape",
+    what="The shape given for input {name!r} differs from the one in the ONNX file.",
+    next_step="leave all inputs out, since tritonize reads them from the file, or write the file's shape",
 )
 NO_BATCH_AXIS = Message(
     code="input-without-batch-axis",

@@ -51,6 +51,11 @@ INVALID_FLAGS = Message(
     next_step="correct the flags in the lines below",
 )
 ARGUMENT_COUNT = Message(code="argument-count", what="Wrong number of arguments.")
+PROMOTE_WHICH = Message(
+    code="promote-which-version",
+    what="`tritonize promote` does not say which version to serve.",
+    next_step="add a version of `tritonize list`, as in `{command} 3`; or serve the newest, without a pin: `{command} --newest`",
+)
 MODEL_WITHOUT_SPEC = Message(
     code="flag-model-without-spec",
     what="--model selects models of a spec, and the source is not a spec.",
