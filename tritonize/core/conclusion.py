@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tritonize.core.artifacts import Finding, Report
+from tritonize.core.messages import samples as sample_wording
 from tritonize.core.messages import verdict as wording
 from tritonize.core.results import DRAWN, PASSED, Gate, LeftOut, Verdict
 from tritonize.core.stages import StageName, heading
@@ -170,6 +171,12 @@ def left_out_reasons(report: Report) -> Iterator[str]:
     for each in report.left_out:
         part = f"{each.part} {each.name}" if each.part in ("edge case", "inputs with NaN") else each.name
         yield wording.LEFT_OUT_WHY.text(part=part, why=each.why)
+
+
+def default_ranges(report: Report) -> Iterator[str]:
+    """Yield the integer inputs whose samples have a default range: `tokens: integers from 0 to 9, a default; …`."""
+    for name, (low, high) in (report.details.get("samples") or {}).get("default_ranges", {}).items():
+        yield sample_wording.DEFAULT_RANGE.text(name=name, low=low, high=high)
 
 
 def _unreferenced(report: Report) -> str:

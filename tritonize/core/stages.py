@@ -79,6 +79,8 @@ class StageName(StrEnum):
     """The function of a Python step, in a process without a server."""
     CHECK = _Row(key="check", heading="B against A")
     EXPORT = _Row(key="export", action="Export to ONNX")
+    COPY = _Row(key="copy", action="Copy the ONNX file")
+    """In place of an export, for a source that is an ONNX file."""
     ONNXRUNTIME = _Row(key="onnxruntime", heading="ONNX Runtime", action="Compare ONNX Runtime", order=1, pictured=True)
     ROUNDING = _Row(key="rounding", heading="Rounding of the edge cases", action="Measure rounding")
     SUMS = _Row(key="sums", heading="Error of ONNX Runtime's own sums", action="Measure sums")

@@ -161,10 +161,10 @@ def _proven(
 
 def _take(model: schema.Model, baseline: Baseline, work: Path, *, recorder: Recorder) -> ProvenOnnx:
     """Finish a source that is an ONNX file like an exported one, and compare it with the baseline of the original file."""
-    with recorder.stage(StageName.EXPORT) as outcome:
+    with recorder.stage(StageName.COPY) as outcome:
         exported, parameters = exporter.take(model, Path(baseline.source.location), work / "as_is")
         outcome.cost(exported)
-        outcome.note = f"as it is, opset {exported.artifact.opset}, {exported.artifact.size / 2**20:.1f} MiB"
+        outcome.note = f"opset {exported.artifact.opset}, {exported.artifact.size / 2**20:.1f} MiB"
     baseline = replace(baseline, parameters=parameters)
     tracker = baseline.tracker()
     checked = onnxruntime_check.check(model, baseline, exported.artifact, tracker=tracker, work=work, recorder=recorder)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from tritonize.core import error_location, wrapping
 from tritonize.core.artifacts import Report, TensorCheck, from_json
-from tritonize.core.conclusion import conclude, counted, failed_stages, left_out_reasons
+from tritonize.core.conclusion import conclude, counted, default_ranges, failed_stages, left_out_reasons
 from tritonize.core.error_location import Location
 from tritonize.core.messages import repository
 from tritonize.core.results import PASSED
@@ -86,6 +86,8 @@ def lines(report: Report) -> Iterator[str]:
         yield from wrapped(f"{MARK['not run']} {name}: not run{f': {note}' if note else ''}")
     for reason in left_out_reasons(report):
         yield from wrapped(f"{MARK['not run']} {reason}")
+    for default in default_ranges(report):
+        yield from wrapped(f"{MARK['not run']} {default}")
     yield from replica_table.lines(report.details.get("replicas", ()))
     yield from canary_text.lines(report.details.get("baseline"))
     yield from (*differences(report.checks, most=_MOST_DIFFERENCES), *tolerance_text.after_failure(report.tolerances))

@@ -11,7 +11,7 @@ from typing import Any, TypedDict
 
 from tritonize.core import error_location, printable
 from tritonize.core.artifacts import Check, Report, TensorCheck, from_json, to_json
-from tritonize.core.conclusion import conclude, failed_stages, left_out_reasons
+from tritonize.core.conclusion import conclude, default_ranges, failed_stages, left_out_reasons
 from tritonize.core.error_location import Location
 from tritonize.core.results import Gate, Metrics, in_words
 from tritonize.core.stages import StageName
@@ -118,6 +118,8 @@ def lines(report: Report) -> Iterator[str]:
         yield from wrapped(f"{MARK['not run']} {name}: not run{f': {note}' if note else ''}")
     for reason in left_out_reasons(report):
         yield from wrapped(f"{MARK['not run']} {reason}")
+    for default in default_ranges(report):
+        yield from wrapped(f"{MARK['not run']} {default}")
     yield from replica_table.lines(report.details.get("replicas", ()))
     yield from canary_text.lines(report.details.get("baseline"))
     yield from (*differences(report.checks), *tolerance_text.after_failure(report.tolerances))

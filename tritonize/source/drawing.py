@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tritonize.core import arrays
@@ -10,11 +10,8 @@ from tritonize.core.artifacts import SampleSet, Source, TensorFiles
 from tritonize.core.recorder import Recorder
 from tritonize.core.stages import StageName
 from tritonize.quality import nonfinite
-from tritonize.source import samples
+from tritonize.source import integer_ranges, samples
 from tritonize.spec import schema
-
-_INTEGER_LIMIT = 9
-"""Signed integer inputs without a range are drawn from -9 to 9, or from 0 to 9 if the model refuses negative numbers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,10 +40,11 @@ def draw(model: schema.Model, source: Source, work: Path, *, recorder: Recorder,
         RepositoryError: the disk has too little free space.
     """
     given = bool(model.samples.patterns) or source.kind in ("onnx", "python")
-    ranged = model if given else samples.with_integer_range(model, -_INTEGER_LIMIT if negative else 0)
+    ranged = model if given else samples.with_integer_range(model, -integer_ranges.LIMIT if negative else 0)
     with recorder.stage(StageName.SAMPLES) as outcome:
         drawn = samples.write(ranged, work / "samples")
         example = samples.write_example(ranged, drawn, work / "example")
+        drawn = replace(drawn, origin=f"{drawn.origin}{integer_ranges.described(model, ranged)}")
         outcome.note = f"{drawn.files.count} samples, {drawn.origin}"
         drawn = samples.add_omissions(ranged, with_edges(ranged, drawn))
     return Drawn(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tritonize.core import dtypes, onnx_graph, suggestions
+import numpy as np
+
+from tritonize.core import dtypes, onnx_graph, onnx_indices, suggestions
 from tritonize.core.artifacts import Source
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import samples as wording
@@ -13,12 +15,18 @@ from tritonize.core.onnx_graph import Graph, GraphValue
 from tritonize.onnx_model import ragged
 from tritonize.spec import schema
 
+INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+_LARGEST = {name: int(np.iinfo(name).max) for name in INTEGERS}
+
 
 def checked(model: schema.Model, source: Source) -> schema.Model:
-    """The model, with the inputs marked as optional for which its ONNX file has a value, unless the spec says whether they are.
+    """The model, with what its ONNX file says about its inputs: which are optional, and the range of those that are indices.
+
+    What the spec says itself stays.
 
     Raises:
-        UsageError: an input is not in the file, one of the file's is not described, or a type, rank or `optional` differs.
+        UsageError: an input is not in the file, one of the file's is not described, or its type, shape, `optional` or range
+            does not fit.
     """
     if source.kind != "onnx":
         return model
@@ -35,7 +43,8 @@ def checked(model: schema.Model, source: Source) -> schema.Model:
             _require_type(model.inputs[value.name], value, path.name)
             if not model.inputs[value.name].ragged:  # its rank differs between a request and the file
                 _require_shape(model, value, path.name)
-    return model.model_copy(update={"inputs": _with_optional(model, graph, path.name)})
+    inputs = _with_optional(model, graph, path.name)
+    return model.model_copy(update={"inputs": _with_ranges(inputs, path)})
 
 
 def _require_names(model: schema.Model, required: Sequence[GraphValue], optional: Sequence[GraphValue], *, where: str) -> None:
@@ -94,6 +103,33 @@ def _with_optional(model: schema.Model, graph: Graph, where: str) -> dict[str, s
         if tensor.optional is None and name in overridable:
             inputs[name] = tensor.model_copy(update={"optional": True})
     return inputs
+
+
+def _with_ranges(inputs: Mapping[str, schema.Input], path: Path) -> dict[str, schema.Input]:
+    """The inputs, where integers that select rows of a weight have the range of all rows, unless they have a range already."""
+    integers = [name for name, tensor in inputs.items() if tensor.dtype in INTEGERS and tensor.distribution in (None, "token_ids")]
+    try:
+        rows = onnx_indices.rows(path) if integers else {}
+    except (OSError, ValueError):  # too large to search, or invalid, which its inspection reports
+        return dict(inputs)
+    found = dict(inputs)
+    for name in integers:
+        count, tensor = rows.get(name, 0), inputs[name]
+        if not count:
+            continue
+        if tensor.range is None:
+            found[name] = tensor.model_copy(update={"range": (0, min(count - 1, _LARGEST[tensor.dtype]))})
+        elif tensor.range[0] < -count or tensor.range[1] >= count:
+            low, high = tensor.range
+            raise UsageError.of(
+                wording.INDEX_RANGE,
+                where=path.name,
+                expected=f"[0, {count - 1}]",
+                found=f"[{low:g}, {high:g}]",
+                name=name,
+                rows=f"{count:,}",
+            )
+    return found
 
 
 def _dtype(value: GraphValue) -> str | None:

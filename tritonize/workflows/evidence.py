@@ -23,6 +23,7 @@ from tritonize.quality import latency
 from tritonize.quality.figure_collector import FigureCollector
 from tritonize.report import html
 from tritonize.report import text as report_text
+from tritonize.source import integer_ranges
 from tritonize.spec import schema
 from tritonize.triton import model_config
 from tritonize.workflows import portable_spec, sample_names
@@ -161,7 +162,14 @@ def _sha256(library: str) -> str | None:
 def samples(model: schema.Model, drawn: SampleSet) -> JsonObject:
     """Return how many samples were compared and where they come from, as plain data."""
     random = not model.samples.patterns and not model.samples.function
-    return {"count": drawn.drawn, "edge_cases": len(drawn.edges), "origin": drawn.origin, "random": random}
+    ranges = {name: list(each) for name, each in integer_ranges.defaults(model, drawn).items()}
+    return {
+        "count": drawn.drawn,
+        "edge_cases": len(drawn.edges),
+        "origin": drawn.origin,
+        "random": random,
+        **({"default_ranges": ranges} if ranges else {}),
+    }
 
 
 def versions(*packages: str) -> dict[str, str]:

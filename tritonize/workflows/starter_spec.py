@@ -14,7 +14,7 @@ from tritonize.core import errors, names, printable, temporary
 from tritonize.core.artifacts import Inspection, Source, TensorSpec
 from tritonize.core.errors import RepositoryError, UsageError
 from tritonize.core.messages import specification as wording
-from tritonize.source import identification, input_inference, inspection
+from tritonize.source import file_inputs, identification, input_inference, inspection
 from tritonize.spec import schema
 
 GUESS = schema.Axis(min=16, opt=32, max=64)
@@ -170,7 +170,14 @@ def _inputs(model: schema.Model, facts: _Facts) -> Iterator[str]:
         shape = ", ".join(str(size) if isinstance(size, int) else _word(size) for size in tensor.shape)
         limits = f", range: [{tensor.range[0]:g}, {tensor.range[1]:g}]" if tensor.range else ""
         text = f"      {_word(name)}: {{dtype: {tensor.dtype}, shape: [{shape}]{limits}}}"
-        yield _said(text, "a guess from the first layer: write your own sizes") if facts.likely else text
+        if facts.likely:
+            yield _said(text, "a guess from the first layer: write your own sizes")
+        elif limits and tensor.dtype in file_inputs.INTEGERS:
+            yield _said(text, "the rows that the model selects from")
+        elif tensor.dtype in file_inputs.INTEGERS:
+            yield _said(text, "samples are 0 to 9; for others: range: [0, 9]")
+        else:
+            yield text
 
 
 def _axes(model: schema.Model) -> Iterator[str]:

@@ -26,7 +26,7 @@ OF_OTHER_COMMANDS = {
     "dry-run", "yes",
     "log", "rules", "verbose",
     "bind", "deadline", "grpc-port", "http-port", "install-server", "json", "require-signature", "request", "spec", "to", "triton",
-    "write", "trials", "help",
+    "write", "trials", "help", "newest",
 }  # fmt: skip
 """Flags in messages that public functions do not raise, or of commands to paste."""
 

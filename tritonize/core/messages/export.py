@@ -117,10 +117,10 @@ RUNTIME_LIBRARY = Message(
 )
 RUNTIME_NOT_LOADED = Message(
     code="onnxruntime-not-loaded",
-    what="ONNX Runtime does not load the exported file.",
+    what="ONNX Runtime does not load the ONNX file.",
     cause="the file is invalid, or uses an opset or operator that this version of ONNX Runtime lacks",
-    next_step="try another opset (opset in the spec, --opset) or other exporters (strategies in the spec); `tritonize doctor` "
-    "names the version of ONNX Runtime",
+    next_step="write the file with another opset; of a model that tritonize exports: opset in the spec, --opset, or other "
+    "exporters (strategies in the spec). `tritonize doctor` names the version of ONNX Runtime",
 )
 RUNTIME_INPUTS = Message(
     code="onnxruntime-inputs-differ",
@@ -130,9 +130,16 @@ RUNTIME_INPUTS = Message(
 )
 RUNTIME_FAILS = Message(
     code="onnxruntime-fails",
-    what="ONNX Runtime fails on the exported file at batch {size}.",
-    cause="a size that the exporter fixed, or an operator that ONNX Runtime's CPU provider lacks",
-    next_step="try other exporters (strategies in the spec), or make the size that `where` names dynamic in the model's code",
+    what="ONNX Runtime fails on the ONNX file at batch {size}.",
+    cause="a size that is fixed inside the graph, or an operator that ONNX Runtime's CPU provider lacks",
+    next_step="make the size dynamic in the model's code; of a model that tritonize exports, or try other exporters (strategies in "
+    "the spec)",
+)
+INDEX_OUTSIDE = Message(
+    code="onnxruntime-index-outside",
+    what="An index is outside of the rows that the model selects from: ONNX Runtime fails at batch {size}.",
+    cause="an integer input, such as token numbers, has samples that the model does not accept: {ranges}",
+    next_step="state the valid numbers in the spec, such as `range: [0, 999]` under inputs, or correct your sample files",
 )
 NO_FUNCTION = Message(
     code="no-onnx-function",

@@ -18,7 +18,7 @@ DATA_CUT_OFF = Message(
 )
 RANDOM = Message(
     code="onnx-random-operators",
-    what="The exported file draws random numbers, so its outputs cannot be compared.",
+    what="The ONNX file draws random numbers, so its outputs cannot be compared.",
     cause="dropout or another random operator that stays active in evaluation mode",
     next_step="remove the random operator from forward(), or disable it outside training: F.dropout(x, training=self.training)",
 )

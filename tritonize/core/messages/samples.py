@@ -58,17 +58,27 @@ NO_SUCH_AXIS = Message(
 NO_SUCH_INPUT = Message(
     code="input-unknown",
     what="The ONNX file has no input {name!r}.",
-    next_step="write the names that the file has, or leave all inputs out: tritonize reads them from the file",
+    next_step="write the names that the file has, or leave all inputs out, and they are read from the file",
 )
 INPUT_NOT_DESCRIBED = Message(
     code="input-not-described",
     what="Input {name!r} of the ONNX file is not described.",
-    next_step="describe every input of the file (inputs, --input), or leave all out: tritonize reads them from the file",
+    next_step="describe every input of the file (inputs, --input), or leave all out, and they are read from the file",
 )
 INPUT_SHAPE = Message(
     code="input-shape",
     what="The shape given for input {name!r} differs from the one in the ONNX file.",
-    next_step="leave all inputs out, since tritonize reads them from the file, or write the file's shape",
+    next_step="leave all inputs out, and they are read from the file, or write the file's shape",
+)
+INDEX_RANGE = Message(
+    code="input-range-outside",
+    what="The range of input {name!r} leads outside of the {rows} rows that the model selects from.",
+    cause="its values are indices, such as token numbers, and ONNX Runtime fails on one that is too large",
+    next_step="write the range of valid indices, or leave `range` out, and it is read from the file",
+)
+DEFAULT_RANGE = Message(
+    code="integer-range-default",
+    what="{name}: integers from {low} to {high}, a default: if it takes others, state its range: in the spec",
 )
 NO_BATCH_AXIS = Message(
     code="input-without-batch-axis",

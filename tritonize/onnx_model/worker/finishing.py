@@ -35,8 +35,7 @@ def finish(request: FinishRequest) -> FinishResult:
         SimplifyError: onnxslim fails, changes the inputs or outputs, or makes the file invalid.
         UsageError: external data is missing, cut off or outside the file's folder.
     """
-    watch = Stopwatch()
-    with watch.library():
+    with (watch := Stopwatch()).library():
         model = _load(request.exported)
         files = [request.exported, *(request.exported.parent / location for location in external_locations(model))]
         weights = writer.external_or_large(model)
@@ -47,6 +46,7 @@ def finish(request: FinishRequest) -> FinishResult:
             ports.name(model, request.inputs, request.outputs)
         constants = ports.unlist_weights(model, request.optional)
         optional = ports.weights_of(model.graph)
+        parameters = sum(elements(tensor) for tensor in model.graph.initializer)  # before simplification adds constants
         came_from = origins.of_graph(model, request.roots, request.scope, modules=request.modules)
         _strip(model)
         _declare(model, request.outputs)
@@ -78,7 +78,7 @@ def finish(request: FinishRequest) -> FinishResult:
         inputs=specs(finished.graph.input, "input"),
         outputs=specs(finished.graph.output, "output"),
         nodes=len(finished.graph.node),
-        parameters=sum(elements(tensor) for tensor in finished.graph.initializer),
+        parameters=parameters,
         producer=f"{finished.producer_name} {finished.producer_version}".strip(),
         optional=tuple(optional),
         constants=constants,

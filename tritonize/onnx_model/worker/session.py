@@ -20,6 +20,7 @@ from tritonize.onnx_model.worker import unsupported
 from tritonize.process.stopwatch import Stopwatch
 
 _LONGEST = 300  # characters of ONNX Runtime's error text
+_OUT_OF_BOUNDS = "out of data bounds"  # of Gather and its relatives
 
 
 def run(request: RunRequest) -> RunResult:
@@ -148,11 +149,16 @@ def run_batch(session: onnxruntime.InferenceSession, batch: Arrays, size: int) -
             return _run_bfloat16(session, batch, names)
         return dict(zip(names, session.run(names, {name: batch[name] for name in batch}), strict=True))
     except Exception as error:
-        raise ExportError.of(
-            wording.RUNTIME_FAILS,
-            size=size,
-            found=" ".join(str(error).split())[:_LONGEST] or type(error).__name__,  # all lines: the second one names the sizes
-        ) from error
+        found = " ".join(str(error).split())[:_LONGEST] or type(error).__name__  # all lines: the second one names the sizes
+        if _OUT_OF_BOUNDS in found:
+            raise ExportError.of(wording.INDEX_OUTSIDE, size=size, found=found, ranges=_integers(batch)) from error
+        raise ExportError.of(wording.RUNTIME_FAILS, size=size, found=found) from error
+
+
+def _integers(batch: Arrays) -> str:
+    """The integers of a batch by input: `tokens 0 to 1023`."""
+    whole = {name: array for name, array in batch.items() if array.dtype.kind in "iu" and array.size}
+    return ", ".join(f"{name} {array.min()} to {array.max()}" for name, array in whole.items()) or "no integer input"
 
 
 def _run_bfloat16(session: onnxruntime.InferenceSession, batch: Arrays, names: list[str]) -> Arrays:
