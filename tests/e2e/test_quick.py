@@ -33,7 +33,7 @@ def test_it_is_published_as_quick_and_the_full_run_follows(model_files: Path) ->
     again = tritonize(*arguments, "--quick")
     assert (again.returncode, "UP TO DATE classifier version 1" in again.stdout) == (0, True)
     verified = " ".join(tritonize("verify").stdout.split())
-    assert "PASSED classifier version 1: " in verified
+    assert "PASSED (QUICK) classifier version 1: " in verified
     assert "; a quick run published the version" in verified
     full = tritonize(*arguments)
     assert "\nPASSED classifier version 2: " in full.stdout
