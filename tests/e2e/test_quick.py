@@ -38,6 +38,14 @@ def test_it_is_published_as_quick_and_the_full_run_follows(model_files: Path) ->
     full = tritonize(*arguments)
     assert "\nPASSED classifier version 2: " in full.stdout
 
+    held = " ".join(tritonize(*arguments, "--quick", "--force").stdout.split())
+    assert "PASSED (QUICK) classifier version 3: " in held
+    assert "; not published, since version 2, which is served, has a full proof (--allow-unproven)" in held
+    assert not Path("model_repository/classifier/3").exists()
+    allowed = tritonize(*arguments, "--quick", "--force", "--allow-unproven", "--json")
+    assert json.loads(allowed.stdout)["reports"][0]["published"]
+    assert Path("model_repository/classifier/3/evidence/report.html").is_file()
+
 
 def test_a_wrong_export_still_fails() -> None:
     """Within what a quick run compares: the file's outputs are three halves of PyTorch's."""

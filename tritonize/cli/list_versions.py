@@ -62,7 +62,7 @@ def _lines(repository: str, models: Sequence[ModelLine]) -> Iterator[str]:
             if each.reference == "none":
                 yield f"      {adoption.UNREFERENCED.text()}"
             if each.left_out:
-                yield from wrapped(f"      {each.left_out}", rest=" " * 6)
+                yield from wrapped(f"      left out: {each.left_out}", rest=" " * 6)
             if each.problem:
                 yield f"      ✗ {each.problem}"
         if not model.versions:

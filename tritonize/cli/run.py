@@ -47,11 +47,17 @@ DropConfigFields = Annotated[
     typer.Option("--drop-config-fields", help="With --replace-config: also drop fields of a config.pbtxt written by hand."),
 ]
 AllowUnproven = Annotated[
-    bool, typer.Option("--allow-unproven", help="Publish although a required check could not run here (exit code 3).")
+    bool,
+    typer.Option(
+        "--allow-unproven",
+        help="Publish although a required check could not run here (exit code 3), or a quick version over a proven one.",
+    ),
 ]
 Quick = Annotated[
     bool,
-    typer.Option("--quick", help="Leave out float64, edge cases and most requests. The verdict says so: it is no full proof."),
+    typer.Option(
+        "--quick", help="Leave out float64, edge cases and most requests: no full proof. Not published over a proven version."
+    ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Run models that are up to date too.")]
 SampleFiles = Annotated[

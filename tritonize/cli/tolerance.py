@@ -25,14 +25,15 @@ def tolerance(
         list[str],
         typer.Argument(
             metavar="SOURCE | [REPOSITORY] MODEL",
-            help="A spec (.yaml) or a model as for `run`; or a published model, or the directory of a version, also a staged one.",
+            help="A spec (.yaml) or a model as for `run`; or a published model, or the path of a repository, of a model in it or "
+            "of a version, also a staged one.",
         ),
     ],
     *,
     described: Described,
     models: Models = None,
     sample_files: SampleFiles = None,
-    version: Annotated[int | None, typer.Option(metavar="N", help="Of a published model; default: the newest.")] = None,
+    version: Annotated[int | None, typer.Option(metavar="N", help="Of a published model; default: the one that is served.")] = None,
     seconds: Deadline = RUN_S,
     json: Json = False,
 ) -> None:
@@ -62,7 +63,7 @@ def tolerance(
     else:
         if unused := [*described.describing(), *(["--sample-file"] if sample_files else []), *(["--model"] if models else [])]:
             raise UsageError.of(wording.FLAGS_OF_REPORT, found=", ".join(unused))
-        reports = [workflow.stored(_directory(names, version))]
+        reports = [workflow.stored(each) for each in _directories(names, version)]
     if json:
         _print(reports)
     else:
@@ -75,6 +76,8 @@ def tolerance(
 
 def _is_source(word: str) -> bool:
     """Whether the argument is a spec or a model, not a model in a repository."""
+    if Path(word).name in ("report.html", "report.json"):
+        return False
     return Path(word).is_file() or ":" in word or Path(word).suffix.lower() in (".yaml", ".yml", ".pt", ".pth", ".pt2", ".onnx")
 
 
@@ -92,16 +95,28 @@ def _measured(given: RunFlags) -> Sequence[Report]:
         return workflow.measured(specification, models=given.models or (), options=options)
 
 
-def _directory(names: Sequence[str], version: int | None) -> Path:
-    """The directory of the version whose report is read."""
+def _directories(names: Sequence[str], version: int | None) -> list[Path]:
+    """The directories of the versions whose reports are read: of one model, or of all models of a repository."""
     from tritonize import repository
-    from tritonize.cli import published
+    from tritonize.cli import report
     from tritonize.cli.flags import repository_and
+    from tritonize.core.local_paths import local
+    from tritonize.workflows import tolerance as workflow
 
-    if len(names) == 1 and (Path(names[0]) / repository.EVIDENCE).is_dir():
-        return Path(names[0])
+    named = len(Path(names[0]).parts) == 1 and (Path("model_repository") / names[0]).is_dir()  # a model of the default repository
+    if len(names) == 1 and not named and (place := Path(names[0])).exists():
+        inside = place.name in (repository.EVIDENCE, report.PAGE, report.PLAIN)
+        if place.name in ("", "..") or (inside and len(place.parts) < 3):  # as in `.` and `report.json`
+            place = place.resolve()
+        if inside:
+            place = place.parents[place.is_file()]  # the version's directory
+        if (place / repository.EVIDENCE).is_dir() or repository.has_evidence(place):
+            return [place]
+        if workflow.is_model(local(names[0])):
+            return [workflow.directory(place.parent, place.name, version)]
+        return [workflow.directory(place, model, version) for model in repository.models(place)]
     root, (model,) = repository_and(names, 1, "MODEL")
-    return published.directories(root, [model], version)[model]
+    return [workflow.directory(root, model, version)]
 
 
 def _print(reports: Sequence[Report]) -> None:
@@ -113,6 +128,7 @@ def _print(reports: Sequence[Report]) -> None:
         {
             "model": report.model,
             "version": report.version,
+            "path": None if report.location is None else str(report.location),
             "outputs": [tolerance_text.plain(each) for each in report.tolerances],
             "limits": report.details.get("limits"),
             "error": report.details.get("error"),
@@ -127,10 +143,20 @@ def _lines(reports: Sequence[Report]) -> Iterator[str]:
 
     for report in reports:
         version = f" version {report.version}" if report.version is not None and report.location is not None else ""
-        yield f"{report.model}{version}"
+        yield f"{report.model}{version}{_among(report)}"
         if error := report.details.get("error"):
             yield f"  ✗ {error['what']}"
         for each in report.tolerances:
             yield from tolerance_text.lines(each)
         flags = (report.details.get("limits") or {}).get("set_in") == "the command line"
         yield from tolerance_text.to_accept(report.tolerances, flags=flags)
+
+
+def _among(report: Report) -> str:
+    """Say that the version is not the newest; empty if it is, or if it is not published."""
+    from tritonize import repository
+
+    if report.location is None or report.version is None:
+        return ""
+    newest = max(repository.versions(report.location.parents[1], report.model), default=report.version)
+    return f" (the newest is version {newest})" if newest > report.version else ""

@@ -324,7 +324,10 @@ class Finding:
     found: str | None = None
     """The actual value."""
     stage: StageName | None = None
-    """The stage whose responses it is about: that stage failed, also if every output that it compared passed."""
+    """The stage whose responses it is about: that stage failed, also if every output that it compared passed. `files` if files
+    of the version are not those that were proven."""
+    next_step: str = ""
+    """What to do about it, with commands in backticks; empty if the report as a whole says it."""
 
 
 @dataclass(frozen=True, kw_only=True)

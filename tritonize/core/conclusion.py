@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from tritonize.core.artifacts import Finding, Report
 from tritonize.core.messages import samples as sample_wording
@@ -63,6 +63,8 @@ def conclude(report: Report) -> Conclusion:
         sentence = report.notes[0] if report.notes else wording.NOTHING_COMPARED.text()
     elif report.verdict == "passed quick":
         sentence = _quick(report)
+        if proven := (report.details.get("quick") or {}).get("not_published_over"):
+            sentence = f"{sentence}; {wording.NOT_OVER_PROVEN.text(version=proven)}"
     elif report.verdict == "passed here":
         fields = ", ".join(each["field"] for each in report.details.get("set_aside", ()))
         sentence = wording.PASSED_HERE.text(comparisons=counted(len(report.checks), "comparison"), fields=fields)
@@ -110,6 +112,8 @@ def _next_step(report: Report) -> str:
     if report.verdict != "failed":
         return ""
     error = report.details.get("error") or {}
+    if not error and (named := [each for each in report.findings if each.next_step]):
+        return min(named, key=lambda each: each.stage is not StageName.FILES).next_step
     if error or not report.checks:
         return str(error.get("next_step") or "")
     failed = [check.stage for check in report.checks if not check.passed]
@@ -154,16 +158,21 @@ def failed_stages(report: Report) -> frozenset[StageName]:
     return frozenset(finding.stage for finding in report.findings if finding.stage)
 
 
-def left_out_in_words(parts: Sequence[LeftOut]) -> str:
-    """`2 edge cases (zeros, ones) and batches padded with zeros were left out`."""
+def left_out_parts(parts: Sequence[LeftOut]) -> str:
+    """`2 edge cases (zeros, ones) and batches padded with zeros`; empty for nothing."""
     listed = []
     for part, noun in (("edge case", "edge case"), ("inputs with NaN", "sample")):
         names = [each.name for each in parts if each.part == part]
         if names:
             listed.append(f"{counted(len(names), noun)}{' with NaN' if noun == 'sample' else ''} ({', '.join(names)})")
     listed += [each.name for each in parts if each.part not in ("edge case", "inputs with NaN")]
-    were = "was" if listed[0].startswith("1 ") and len(listed) == 1 else "were"
-    return wording.LEFT_OUT.text(parts=" and ".join(", ".join(listed).rsplit(", ", 1)) if len(listed) > 1 else listed[0], were=were)
+    return f"{', '.join(listed[:-1])} and {listed[-1]}" if len(listed) > 1 else "".join(listed)
+
+
+def left_out_in_words(parts: Sequence[LeftOut]) -> str:
+    """`2 edge cases (zeros, ones) were left out`."""
+    single = len(parts) == 1 and parts[0].part in ("edge case", "inputs with NaN")
+    return wording.LEFT_OUT.text(parts=left_out_parts(parts), were="was" if single else "were")
 
 
 def left_out_reasons(report: Report) -> Iterator[str]:
@@ -188,22 +197,52 @@ def _unreferenced(report: Report) -> str:
 def _reasons(report: Report, outside: int) -> Iterator[str]:
     if error := report.details.get("error"):
         yield str(error["what"])
+    own_error = bool(report.details.get("error"))  # the error's text repeats the findings
+    yield from () if own_error else _alike(each for each in report.findings if each.stage is StageName.FILES)
     first = min((check for check in report.checks if not check.passed), key=lambda each: each.stage.order, default=None)
     if first is not None:
         name = next((tensor.name for tensor in first.tensors if not tensor.passed), "")
         yield wording.OUTSIDE.text(
             outside=outside, comparisons=counted(len(report.checks), "comparison"), output=name, stage=first.stage.heading
         )
-    failed = [gate for gate in report.gates if gate.verdict == "failed" and gate.gate != "tolerance"]
-    yield from (f"{gate.output}: {describe_gate(gate)}" for gate in sorted(failed, key=lambda each: each.stage.order))
-    if not report.details.get("error"):  # the error's text repeats the findings
-        alike: dict[tuple[object, ...], list[Finding]] = {}
-        for finding in report.findings:
-            alike.setdefault((finding.stage, finding.what) if finding.stage else (finding.where, finding.what), []).append(finding)
-        yield from (f"{places(found)}: {found[0].what}" for found in alike.values())
+    yield from failed_gates(report.gates)
+    yield from () if own_error else _alike(each for each in report.findings if each.stage is not StageName.FILES)
     compared = {check.stage for check in report.checks}  # their note is the number of comparisons
     failed_here = (stage for stage in report.stages if stage.verdict == "failed" and stage.note and stage.name not in compared)
     yield from (f"{heading(stage.name)}: {stage.note}" for stage in failed_here)
+
+
+def _alike(found: Iterable[Finding]) -> Iterator[str]:
+    """Yield a sentence for each finding; those of one stage that say the same share one."""
+    alike: dict[tuple[object, ...], list[Finding]] = {}
+    for finding in found:
+        alike.setdefault((finding.stage, finding.what) if finding.stage else (finding.where, finding.what), []).append(finding)
+    yield from (f"{places(each)}: {each[0].what}" for each in alike.values())
+
+
+def failed_gates(gates: Sequence[Gate]) -> Iterator[str]:
+    """Yield a sentence for each gate that failed, except the tolerance; stages with the same value share one."""
+    failed = [gate for gate in gates if gate.verdict == "failed" and gate.gate != "tolerance"]
+    alike: dict[tuple[str, str, str], list[Gate]] = {}
+    for gate in sorted(failed, key=lambda each: each.stage.order):
+        alike.setdefault((gate.output, gate.group, describe_gate(replace(gate, stage=failed[0].stage))), []).append(gate)
+    yield from (f"{found[0].output}: {describe_gate(found[0], stages=len(found))}" for found in alike.values())
+
+
+def excused(gates: Sequence[Gate]) -> Iterator[str]:
+    """Yield a sentence for each output and group whose noise-floor ratio ONNX Runtime's own summation error explains."""
+    worst: dict[tuple[str, str], Gate] = {}
+    for gate in gates:
+        key = gate.output, gate.group
+        if gate.excused and (gate.whole or 0) >= (worst[key].whole or 0 if key in worst else 0):
+            worst[key] = gate
+    for gate in worst.values():
+        output = gate.output if gate.group in ("all", DRAWN) else f"{gate.output}, edge case {gate.group},"
+        whole, limit = f"{gate.whole:.3g}", f"{gate.limit:g}"
+        if gate.value:
+            yield wording.K_EXCUSED.text(output=output, whole=whole, rest=f"{gate.value:.3g}", limit=limit)
+        else:
+            yield wording.K_EXPLAINED.text(output=output, whole=whole, limit=limit)
 
 
 def places(findings: Sequence[Finding]) -> str:
@@ -225,13 +264,14 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def describe_gate(gate: Gate) -> str:
-    """A gate's value and limit in one line."""
+def describe_gate(gate: Gate, *, stages: int = 1) -> str:
+    """A gate's value and limit in one line; `stages` is the number of stages with this result."""
+    at = gate.stage.heading if stages == 1 else f"{gate.stage.heading} and {counted(stages - 1, 'more stage')}"
     value = "nothing" if gate.value is None else f"{gate.value:.3g}"
     group = "" if gate.group in ("all", DRAWN) else f", edge case {gate.group}"
     why = f": {gate.note}" if gate.note and gate.gate != "tolerance" else ""
     if gate.gate == "noise floor":
-        return f"k is {value} at {gate.stage.heading}{group}, at most {gate.limit:g} is allowed{why}"
+        return f"k is {value} at {at}{group}, at most {gate.limit:g} is allowed{why}"
     if gate.gate == "tolerance":
         return f"{value} elements outside {gate.note} at {gate.stage.heading}"
-    return f"{gate.gate} {gate.limit:g} does not hold at {gate.stage.heading}: {value}{why}"
+    return f"{gate.gate} {gate.limit:g} does not hold at {at}: {value}{why}"

@@ -241,5 +241,13 @@ class Gate:
     """The bound of the rule; a metric with two bounds has two gates."""
     note: str = ""
     """Why it did not run, or what was allowed for."""
+    whole: float | None = None
+    """For a noise-floor ratio with an allowance for ONNX Runtime's measured summation error: the ratio without it. `value` is what
+    the limit applies to."""
     sample: int | None = None
     """The sample with the largest value, if the value belongs to one sample."""
+
+    @property
+    def excused(self) -> bool:
+        """Whether it passed only by the allowance for ONNX Runtime's summation error."""
+        return self.verdict == "passed" and None not in (self.whole, self.limit) and (self.whole or 0) > (self.limit or 0)

@@ -69,7 +69,8 @@ def judge(tracker: ErrorTracker, checks: Sequence[Check], *, on_gpu: Collection[
     gates = (*tolerance_gates(checks), *tracker.gates(on_gpu=on_gpu))
     # How many samples would be outside their tolerance says nothing where another rule was broken.
     broken = any(gate.verdict == "failed" and gate.gate != "tolerance" for gate in gates)
-    allowed = [floor.why for floor in golden.floors if floor.summing]
+    excused = {(gate.output, gate.group) for gate in gates if gate.excused}
+    allowed = [floor.why for floor in golden.floors if floor.summing and (floor.output, floor.group) in excused]
     notes = [
         *_conditioning(golden),
         *allowed,
@@ -105,7 +106,10 @@ def _budget(gates: Sequence[Gate]) -> Iterator[str]:
     if spent:
         share, gate = max(spent, key=lambda pair: pair[0])
         place = gate.stage.heading if gate.group == DRAWN else f"{gate.stage.heading}, edge case {gate.group}"
-        yield f"Most of the budget is spent at {place}: k {gate.value:.3g} of {gate.limit:g} (output {gate.output}), {share:.0%}."
+        used = f"k {gate.value:.3g} of {gate.limit:g}"
+        if gate.whole is not None:
+            used = f"k {gate.whole:.3g}; without ONNX Runtime's measured summation error, {used}"
+        yield f"Most of the budget is spent at {place}: {used} (output {gate.output}), {share:.0%}."
 
 
 def _edges_alone(golden: GoldenSet, checks: Sequence[Check], gates: Sequence[Gate]) -> Iterator[str]:

@@ -39,6 +39,9 @@ class _Part:
     sums: metrics.Accumulator
     finite: bool
     max_abs: float
+    """Largest difference, without ONNX Runtime's summation error where that was measured."""
+    raw: float
+    """Largest difference."""
     sample: int
     """The sample of the batch with the largest difference."""
 
@@ -208,6 +211,7 @@ class ErrorTracker:
             sums=sums,
             finite=nan[0] == nan[1] and inf[0] == inf[1] and differences.finite + nan[0] + inf[0] == differences.elements,
             max_abs=self._error(name, indices, found, far=differences.max_abs),
+            raw=differences.max_abs,
             sample=_worst_item(indices, expected, found),
         )
 
@@ -232,6 +236,7 @@ class ErrorTracker:
                 self._sums[stage, name].merge(part.sums)
                 seen = self._largest.setdefault((stage, name, group), LargestError())
                 seen.finite &= part.finite
+                seen.raw = max(seen.raw, part.raw)
                 if part.max_abs >= seen.max_abs:
                     seen.max_abs, seen.sample = part.max_abs, part.sample
             if self.collector and self.collector.wants(stage, indices):

@@ -11,7 +11,7 @@ from typing import Any, TypedDict
 
 from tritonize.core import error_location, printable
 from tritonize.core.artifacts import Check, Report, TensorCheck, from_json, to_json
-from tritonize.core.conclusion import conclude, default_ranges, failed_stages, left_out_reasons
+from tritonize.core.conclusion import conclude, default_ranges, excused, failed_stages, left_out_reasons
 from tritonize.core.error_location import Location
 from tritonize.core.results import Gate, Metrics, in_words
 from tritonize.core.stages import StageName
@@ -179,11 +179,12 @@ def _table(report: Report) -> Iterator[str]:
         metrics = metrics_of.get((stage, name)) if stage is not StageName.PYTORCH else None
         snr = "–" if any(map(incomparable, tensors)) else _snr(metrics)
         k = largest_k(report.gates, stage, name)
+        star = "*" if any(gate.excused and (gate.stage, gate.output) == (stage, name) for gate in report.gates) else ""
         mark, title = MARK["passed" if passed else "failed"], stage.heading
         yield (
             f"{mark} {title:<21}{batch:>6}  {shortened(name, 11):<12}"
             f"{len(tensors):>7}{largest_error(tensors):>10}{snr:>7}"
-            f"{_number(k):>8}{sum(not tensor.passed for tensor in tensors):>5}"
+            f"{_number(k) + star:>8}{sum(not tensor.passed for tensor in tensors):>5}"
         )
         if metrics and (line := _kind_metrics(metrics)) and previous.get(name) != line:
             previous[name] = line
@@ -191,6 +192,8 @@ def _table(report: Report) -> Iterator[str]:
     if against_fp64:
         yield from wrapped("  max abs and bad: against PyTorch. SNR and k: against PyTorch in float64;")
         yield from wrapped("  k is the error in units of PyTorch's own error in the type of the row: float32, fp16 or bf16.")
+    for text in excused(report.gates):
+        yield from wrapped(f"  * {text}", rest="    ")
 
 
 def _number(k: float | None) -> str:
@@ -209,8 +212,15 @@ def _snr(metrics: Metrics | None) -> str:
 
 
 def largest_k(gates: Sequence[Gate], stage: StageName, output: str) -> float | None:
-    """The largest noise-floor ratio (k) of an output at a stage, over all groups of samples; `None` if none was computed."""
-    values = [gate.value for gate in gates if gate.gate == "noise floor" and (gate.stage, gate.output) == (stage, output)]
+    """The largest noise-floor ratio (k) of an output at a stage, over all groups of samples; `None` if none was computed.
+
+    It has the part in it that ONNX Runtime's measured summation error explains, see `conclusion.excused`.
+    """
+    values = [
+        gate.value if gate.whole is None else gate.whole
+        for gate in gates
+        if gate.gate == "noise floor" and (gate.stage, gate.output) == (stage, output)
+    ]
     return max((value for value in values if value is not None), default=None)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from tritonize.core.artifacts import Check, Finding, TensorCheck
-from tritonize.core.conclusion import counted, describe_gate
+from tritonize.core.conclusion import counted, failed_gates
 from tritonize.core.results import Gate
 from tritonize.core.wrapping import wrapped
 
@@ -16,12 +16,12 @@ MARK = {"passed": "✓", "failed": "✗", "not run": "–"}
 
 def gates_that_failed(gates: Sequence[Gate]) -> Iterator[str]:
     """Yield the gates that failed, except the tolerance, which the table shows."""
-    failed = [gate for gate in gates if gate.verdict == "failed" and gate.gate != "tolerance"]
+    failed = list(failed_gates(gates))
     if failed:
         yield ""
         yield "Gates that failed:"
-        for gate in failed[:MAX_ROWS]:
-            yield from wrapped(f"  ✗ {gate.output}: {describe_gate(gate)}")
+        for text in failed[:MAX_ROWS]:
+            yield from wrapped(f"  ✗ {text}")
 
 
 def differences(checks: Sequence[Check], *, most: int = MAX_ROWS) -> Iterator[str]:

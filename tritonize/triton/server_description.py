@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Literal, NamedTuple, TypeVar
 
 from tritonize.core import dtypes
@@ -79,10 +80,19 @@ def why_unread(error: InferenceError | ServerError) -> str | None:
 def config_findings(target: Target, served: ModelConfig) -> tuple[Finding, ...]:
     """Differences between the configuration that the server runs the model with and the staged one."""
     where = f"{target.model} version {target.version} on the server"
-    return (
+    found = (
         *model_config.differences(target.served_config, served, where=where),
         *model_config.additions(target.served_config, served, where=where),
     )
+    if target.server.log is not None:  # it was started with this configuration
+        return found
+    step = wording.LOAD_AGAIN.text(model=target.model)
+    return tuple(replace(each, what=_cause(each.what), next_step=step) for each in found)
+
+
+def _cause(field: str) -> str:
+    """The field that differs; of the version policy, also what makes it differ: `promote` and `rollback` write it."""
+    return wording.EARLIER_POLICY.text(field=field) if field.split(".")[0] == "version_policy" else field
 
 
 def metadata_findings(target: Target, metadata: ModelMetadata) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any  # Any: JSON data of a manifest, which readers take apart by key
 
 from tritonize import repository
-from tritonize.core.conclusion import left_out_in_words
+from tritonize.core.conclusion import left_out_parts
 from tritonize.core.errors import RepositoryError, TritonizeError
 from tritonize.core.messages import adoption
 from tritonize.repository import evidence_place
@@ -175,8 +175,7 @@ def _version(directory: Path, version: int, config: ModelConfig | None, *, serve
 
 
 def _left_out(known: Manifest | None) -> str:
-    parts = left_out.proven(known) if known else ()
-    return left_out_in_words(parts) if parts else ""
+    return left_out_parts(left_out.proven(known)) if known else ""
 
 
 def _reference(known: Manifest | None) -> str | None:

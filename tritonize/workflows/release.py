@@ -19,7 +19,7 @@ from tritonize.quality import gates
 from tritonize.repository import evidence_place, manifest
 from tritonize.spec import schema
 from tritonize.triton import config_changes, model_config
-from tritonize.workflows import config_conflict, evidence, kept_samples
+from tritonize.workflows import config_conflict, evidence, kept_samples, quick_versions
 from tritonize.workflows.job import Job
 from tritonize.workflows.kept_samples import Kept
 from tritonize.workflows.stage_version import Built
@@ -59,11 +59,22 @@ def publish_or_keep(job: Job, built: Built, report: Report) -> Report:
     if not job.serve or report.verdict not in accepted:
         job.run.keep()
         return keep(release)
+    if (proven := _replaced(job, built, report)) is not None:
+        job.run.keep()
+        quick = {**report.details["quick"], "not_published_over": proven}
+        return keep(replace(release, report=replace(report, details={**report.details, "quick": quick})))
     if job.options.replace_config and not job.options.drop_config_fields:
         config_conflict.require_nothing_dropped(job.place, job.name, built.config)
     with job.recorder.stage(StageName.PUBLISH):
         published = publish(release, allow_change=job.options.replace_config, done=job.options.on_published)
     return replace(published, stages=tuple(job.recorder.stages))
+
+
+def _replaced(job: Job, built: Built, report: Report) -> int | None:
+    """The proven version that a quick run would replace for clients; `None` if there is none, or if it was allowed."""
+    if report.verdict != "passed quick" or job.options.allow_unproven:
+        return None
+    return quick_versions.replaced(job.place, job.name, built.staged.version, config=built.config)
 
 
 def keep(release: Release) -> Report:

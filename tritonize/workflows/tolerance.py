@@ -15,6 +15,7 @@ from tritonize.core.errors import RepositoryError, UnprovenError
 from tritonize.core.messages import files as files_wording
 from tritonize.core.messages import tolerance as wording
 from tritonize.spec import schema
+from tritonize.workflows import checked_copy
 from tritonize.workflows import run as run_workflow
 from tritonize.workflows.job import Options
 
@@ -33,8 +34,24 @@ def measured(specification: schema.Spec, *, models: Sequence[str] = (), options:
     return reports
 
 
+def is_model(place: Path) -> bool:
+    """Whether a path is a model's directory in a repository."""
+    return (place / repository.CONFIG).is_file() or bool(repository.versions(place.absolute().parent, place.absolute().name))
+
+
+def directory(place: Path, model: str, version: int | None) -> Path:
+    """The directory of a version of a model: the given one, else the newest that the repository serves, else the newest.
+
+    Raises:
+        UsageError: the repository, the model or the version does not exist.
+    """
+    if version is None and model in repository.models(place):
+        version = repository.pinned(place / model) or max(checked_copy.served_versions(place, model), default=None)
+    return place / model / str(repository.choose(place, model, version))
+
+
 def stored(version_directory: Path) -> Report:
-    """Read the report of a version, published or staged.
+    """Read the report of a version, published or staged. Its `location` is the version's directory.
 
     Raises:
         RepositoryError: the version has no report, a damaged one, or one of an earlier release.
@@ -46,4 +63,4 @@ def stored(version_directory: Path) -> Report:
         raise RepositoryError.of(files_wording.REPORT_UNREADABLE, where=str(path), found=str(error)[:500]) from error
     if not report.tolerances:
         raise RepositoryError.of(wording.NO_ADVICE, where=str(path), model=report.model, version=report.version)
-    return report
+    return replace(report, location=version_directory)

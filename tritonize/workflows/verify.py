@@ -117,7 +117,8 @@ def _verify_model(request: Request, name: str) -> Report:
         # Older versions are not served here, but a version policy may serve them elsewhere.
         older = checked_copy.older_findings(request.repository, name, published.version) if request.version is None else ()
         unsigned = tuple(_signature_findings(request, checked))
-        findings = (*checked.findings, *older, *ensemble_steps.changes(request.repository, name, manifest), *unsigned)
+        files = verify_notes.of_files(request.repository, checked, older)
+        findings = (*files, *ensemble_steps.changes(request.repository, name, manifest), *unsigned)
         request.on_stage(StageName.FILES, verify_notes.files_stage(checked, findings, seconds=time.perf_counter() - started))
         blank = Report(
             command="verify",
@@ -147,9 +148,9 @@ def _verify_model(request: Request, name: str) -> Report:
 
 def _signature_findings(request: Request, checked: Checked) -> Iterator[Finding]:
     """Verify the signatures of the version and, unless it was chosen by its number, of the others that the repository serves."""
-    place, model, key = request.repository, checked.model, request.key
-    if key is None:
+    if (key := request.key) is None:
         return
+    place, model = request.repository, checked.model
     yield from signed.findings(
         place,
         model,
@@ -282,8 +283,7 @@ def _embedded_server(
     budget = private_copy.BUDGET if request.key is None else private_copy.ALL
     changed = checked_copy.add_steps(request.repository, checked.manifest, checked.root, folder=folder / "steps", budget=budget)
     if changed and not request.serve_anyway:  # since they were compared, or without a copy
-        where = ", ".join(each.where for each in changed)
-        raise RepositoryError.of(step_wording.STEP_DAMAGED, where=checked.model, step=where)
+        raise RepositoryError.of(step_wording.STEP_DAMAGED, where=checked.model, step=", ".join(each.where for each in changed))
     probe = inference.as_served(arrays.load(golden.samples.files, 0), config, "input")
     request.on_stage(StageName.SERVER_START, None)
     started = time.perf_counter()

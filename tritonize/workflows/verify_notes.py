@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tritonize import repository
@@ -77,6 +78,19 @@ def details(checked: Checked, verified: served_comparison.Verification, golden: 
     if grown := list(grown_errors.found(golden, manifest, verified.checks)):
         fields["grown"] = grown
     return {**fields, **({"reference": manifest["reference"]} if "adopted" in manifest else {})}
+
+
+def of_files(place: Path, checked: Checked, older: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Findings about files with the next step: to restore them, or to go back to the version before.
+
+    Args:
+        older: findings about earlier versions.
+    """
+    model = shlex.quote(checked.model)
+    step = wording.RESTORE.text(model=model)
+    if not older and any(each < checked.version for each in repository.versions(place, checked.model)):
+        step = f"{step}; {wording.OR_ROLL_BACK.text(model=model, repository=shlex.quote(str(place)))}"
+    return tuple(replace(each, stage=StageName.FILES, next_step=step) for each in (*checked.findings, *older))
 
 
 def files_stage(checked: Checked, findings: Sequence[Finding], *, seconds: float) -> Stage:

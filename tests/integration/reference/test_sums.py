@@ -137,7 +137,12 @@ def test_the_summation_error_of_a_large_normalization_is_allowed_for(volumes, in
         tracker.add(StageName.HTTP, (index,), {"y": fault})
     assert drawn_gate(tracker, StageName.ONNXRUNTIME).value < 2
     assert drawn_gate(tracker, StageName.GRPC).verdict == "passed"
-    assert drawn_gate(tracker, StageName.HTTP).verdict == "failed"
+    wrong = drawn_gate(tracker, StageName.HTTP)
+    assert (wrong.verdict, wrong.note, wrong.excused) == ("failed", "", False)  # these sums do not explain it
+    right = drawn_gate(tracker, StageName.ONNXRUNTIME)
+    assert right.excused
+    assert right.whole == before.value
+    assert right.note.startswith("ONNX Runtime sums less precisely")
     (floor,) = [floor for floor in tracker.golden.floors if floor.summing]
     assert (floor.output, floor.group) == ("y", "drawn")
     assert "norm adds 884,736 terms" in floor.why

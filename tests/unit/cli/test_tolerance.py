@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,41 @@ def test_a_version_in_a_repository_as_json(failed: Path) -> None:
     (output,) = model["outputs"]
     assert (model["model"], output["output"], output["concerns"]) == ("heart", "y", [])
     assert 1e-6 < output["least_atol"] <= output["suggested_atol"] < 1.3e-6
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["repository"],
+        ["repository/heart"],
+        ["repository/heart/"],
+        ["repository/heart/1"],
+        ["repository/heart/1/evidence"],
+        ["repository/heart/1/evidence/report.json"],
+        ["repository", "heart"],
+    ],
+)
+def test_every_path_of_a_version_is_accepted(arguments: list[str], failed: Path) -> None:
+    result = CliRunner().invoke(app, ["tolerance", *arguments])
+    assert result.exit_code == 1, result.output
+    assert result.stdout.startswith("heart version 1\n  ✗ y at ONNX Runtime")
+
+
+@pytest.mark.parametrize(("folder", "argument"), [("heart", "."), ("heart/1/evidence", "report.json"), ("heart/1/evidence", "..")])
+def test_a_path_from_inside_the_repository(folder: str, argument: str, failed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(failed.parents[1] / folder)
+    assert CliRunner().invoke(app, ["tolerance", argument]).stdout.startswith("heart version 1\n")
+
+
+def test_the_version_that_is_served_is_preferred_and_named(failed: Path) -> None:
+    shutil.copytree(failed, failed.parent / "2")
+    config = failed.parent / "config.pbtxt"
+    chosen = ["tolerance", "repository/heart"]
+    assert json.loads(CliRunner().invoke(app, [*chosen, "--json"]).stdout)["models"][0]["path"] == "repository/heart/2"
+    config.write_text('name: "heart"\nversion_policy { specific { versions: [1] } }\n')
+    assert CliRunner().invoke(app, chosen).stdout.startswith("heart version 1 (the newest is version 2)\n")
+    result = CliRunner().invoke(app, [*chosen, "--version", "3"])
+    assert getattr(result.exception, "code", None) == "repository-no-version"
 
 
 def test_a_report_of_an_earlier_release_has_none(failed: Path) -> None:

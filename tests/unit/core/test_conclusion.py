@@ -111,6 +111,45 @@ def words_of(page: str) -> str:
     return flat(markup.unescape(re.sub(r"<[^>]+>", " ", page)))
 
 
+def test_changed_files_are_the_first_reason_and_their_next_step_is_the_last_line():
+    changed = Finding(where="heart/7/model.onnx", what="the file was changed", stage=StageName.FILES, next_step="copy it back")
+    policy = Finding(where="heart on the server", what="version_policy", next_step="load it again")
+    found = replace(FAILED, checks=(check(StageName.HTTP, WRONG),), gates=(K,), findings=(policy, changed))
+    concluded = conclude(found)
+    assert concluded.sentence == "heart/7/model.onnx: the file was changed"
+    assert concluded.reasons[1].startswith("1 of 1 comparison")
+    assert concluded.reasons[-1] == "heart on the server: version_policy"
+    assert concluded.next_step == "copy it back"
+    assert conclude(replace(found, findings=(policy,))).next_step == "load it again"
+    assert conclude(replace(found, gates=(), findings=())).next_step.startswith("ONNX Runtime passed and Triton, HTTP did not")
+
+
+def test_a_gate_that_fails_alike_at_several_stages_is_one_reason():
+    gates = (K, replace(K, stage=StageName.HTTP), replace(K, stage=StageName.GRPC), replace(K, stage=StageName.SHM, value=99.0))
+    expected = (
+        "scores: k is 14.8 at onnxruntime and 2 more stages, at most 10 is allowed",
+        "scores: k is 99 at shm, at most 10 is allowed",
+    )
+    found = replace(FAILED, gates=gates)
+    assert conclude(found).reasons == expected
+    assert all(each in flat(report_text.as_text(found)) for each in expected)
+
+
+def test_a_k_that_passes_by_an_allowance_shows_both_figures():
+    excused = replace(K, verdict="passed", value=0.727, whole=11.6, stage=StageName.HTTP)
+    found = replace(PASSED, gates=(excused, replace(excused, stage=StageName.GRPC, whole=11.5)))
+    words = "k of scores is 11.6; without ONNX Runtime's measured summation error it is 0.727, at most 10 is allowed"
+    text = report_text.as_text(found)
+    (row,) = [line for line in text.splitlines() if "Triton, HTTP" in line]
+    assert "11.6*" in row
+    assert flat(text).count(f"* {words}") == 1
+    assert words in words_of(html.render(found))
+    explained = report_text.as_text(replace(PASSED, gates=(replace(excused, value=0.0),)))
+    assert "k of scores is 11.6; ONNX Runtime's measured summation error explains all of it" in flat(explained)
+    within = report_text.as_text(replace(PASSED, gates=(replace(excused, whole=3.0),)))  # the limit holds without the allowance
+    assert "*" not in within
+
+
 def test_every_report_says_why_something_was_left_out():
     found = replace(PASSED, left_out=(EDGE, PADDED))
     reasons = (

@@ -21,8 +21,8 @@ FACTS = {"verdict": "passed", "left_out": [to_json(ONES)], "samples": {"count": 
 
 def test_commands_that_name_the_version_say_so() -> None:
     publish(PLACE, "one", facts=FACTS)
-    assert "1 edge case (ones) was left out" in invoke("list").stdout
-    assert "left out     1 edge case (ones) was left out" in invoke("show", "m").stdout
+    assert "\n      left out: 1 edge case (ones)\n" in invoke("list").stdout
+    assert "left out     1 edge case (ones)\n" in invoke("show", "m").stdout
     assert left_out.proven(repository.read_manifest(PLACE / "m" / "1")) == (ONES,)
 
 

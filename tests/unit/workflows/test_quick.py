@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import invoke
-from tests.support.plain_versions import publish
+from tests.support.plain_versions import config, publish
 from tests.unit.quality.test_batch_checks import golden
 from tests.unit.workflows import test_up_to_date as origin
 from tritonize import repository
@@ -23,6 +23,7 @@ from tritonize.core.watch_rounds import Changes, Round
 from tritonize.quality.comparison import compare
 from tritonize.report import ending, github_summary, html, junit, text, watch_text
 from tritonize.spec import loader, quick, schema
+from tritonize.triton import model_config
 from tritonize.workflows import canary, promotion, quick_versions, verify_notes, watch
 
 PLACE = Path("model_repository")
@@ -127,6 +128,35 @@ def test_every_command_that_names_the_version_says_so() -> None:
     assert note.startswith(words)
     assert re.sub(r"\s+", " ", invoke("push", str(PLACE), f"file://{Path.cwd()}/store").stdout).count("by a quick run") == 1
     assert repository.integrity(PLACE, "m", 2) == ()
+
+
+@pytest.mark.parametrize(
+    ("verdict", "policy", "replaced"),
+    [
+        ("passed", "", 1),
+        ("passed here", "version_policy { all { } }\n", 1),
+        ("passed quick", "", None),
+        ("not run", "", None),
+        ("passed", "version_policy { specific { versions: 1 } }\n", None),
+    ],
+)
+def test_it_replaces_no_proven_version_that_is_served(verdict: str, policy: str, replaced: int | None) -> None:
+    assert quick_versions.replaced(PLACE, "m", 1, config={}) is None
+    text = config(policy=policy)
+    publish(PLACE, "one", text=text, facts={"verdict": verdict})
+    assert quick_versions.replaced(PLACE, "m", 2, config=model_config.parse(text, where="")) == replaced
+
+
+def test_it_may_be_published_beside_a_pinned_version() -> None:
+    publish(PLACE, "one")
+    promotion.promote(promotion.Request(repository=PLACE, model="m", version=1))
+    assert quick_versions.replaced(PLACE, "m", 2, config={}) is None
+
+
+def test_the_report_says_that_it_was_not_published() -> None:
+    details = {"quick": {"left_out": ["float64"], "not_published_over": 3}}
+    sentence = conclude(replace(REPORT, details=details)).sentence
+    assert sentence.endswith("; not published, since version 3, which is served, has a full proof (--allow-unproven)")
 
 
 def test_a_manifest_without_the_list_says_so_too() -> None:

@@ -72,7 +72,7 @@ SUMS = Message(
     what=(
         "ONNX Runtime sums less precisely than PyTorch: {operator} {node} adds {terms:,} terms and differs by {error:.2g} in "
         "float32 from the same node in float64. Such sums ({count} nodes) change output {output} by up to {far:.2g}, which k "
-        "allows for: with these sums in float64, k is {wide:.3g} instead of {k:.3g} (limit {limit:g})."
+        "allows for: with these sums in float64, k was {wide:.3g} instead of {k:.3g} when the file was exported (limit {limit:g})."
     ),
 )
 SIZES_BY_DATA = Message(

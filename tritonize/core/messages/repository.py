@@ -98,6 +98,11 @@ NOT_CHANGED = Message(
     what="The operating system refused a step of the change. The model is unchanged.",
     next_step="correct the cause, then run the same command again",
 )
+RESTORE = Message(
+    code="restore-files",
+    what="copy the files of {model} back as they were proven, or publish the model again with `tritonize run`",
+)
+OR_ROLL_BACK = Message(code="or-roll-back", what="until then, `tritonize rollback {repository} {model}` serves the version before")
 PIN_CHANGED = Message(
     code="version-changed-not-served",
     what="Version {version} of {model!r} changed after it was proven, so tritonize does not make the repository serve it.",

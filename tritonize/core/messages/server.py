@@ -303,6 +303,15 @@ REPLICA_DIFFERS = Message(
     code="replica-differs",
     what="The replica {replica} differs from the others: its {name} is {found!r}, theirs is {usual!r}.",
 )
+EARLIER_POLICY = Message(
+    code="earlier-version-policy",
+    what="{field}: the server has an earlier configuration, as before `tritonize promote` or `tritonize rollback`",
+)
+LOAD_AGAIN = Message(
+    code="load-again",
+    what="if the configuration was changed after the server loaded {model}, load the model again or restart the server; then "
+    "verify again",
+)
 QUICK_PROFILE = Message(
     code="quick-profile",
     what=(

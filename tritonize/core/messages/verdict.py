@@ -24,6 +24,14 @@ GROWN = Message(
     "({then}): the served weights may have changed",
 )
 A_PART = Message(code="a-part-of-the-proof", what="a part of the proof")
+K_EXCUSED = Message(
+    code="k-excused",
+    what="k of {output} is {whole}; without ONNX Runtime's measured summation error it is {rest}, at most {limit} is allowed",
+)
+K_EXPLAINED = Message(
+    code="k-explained",
+    what="k of {output} is {whole}; ONNX Runtime's measured summation error explains all of it, at most {limit} is allowed besides",
+)
 LEFT_OUT = Message(code="left-out", what="{parts} {were} left out")
 LEFT_OUT_WHY = Message(code="left-out-why", what="{part}: left out: {why}")
 SAMPLES_NOT_KEPT = Message(code="samples-not-kept", what="{count} of {total} samples")
@@ -32,6 +40,9 @@ MOST_REQUESTS = Message(code="most-requests", what="most requests")
 BY_PROFILE = Message(
     code="left-out-by-profile",
     what="the profile {profile} sends some of the samples, and none concurrently; --profile standard sends all",
+)
+NOT_OVER_PROVEN = Message(
+    code="not-over-proven", what="not published, since version {version}, which is served, has a full proof (--allow-unproven)"
 )
 QUICK_REQUIRED = Message(
     code="quick-float64-required",

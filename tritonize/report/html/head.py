@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any  # Any: JSON data, as a Report has it
 
 from tritonize.core.artifacts import Report
-from tritonize.core.conclusion import Conclusion, counted, left_out_reasons
+from tritonize.core.conclusion import Conclusion, counted, excused, left_out_reasons
 from tritonize.core.figures import Figures
 from tritonize.core.results import Metrics, Verdict
 from tritonize.core.stages import StageName
@@ -80,6 +80,8 @@ def facts(report: Report, conclusion: Conclusion, figures: Figures) -> Iterator[
         yield "Agreement", agreement
     for name, note in conclusion.not_run:
         yield "Not run", f"{name}: {note}" if note else name
+    for text in excused(report.gates):
+        yield "Summation", text
     for reason in left_out_reasons(report):
         yield "Left out", reason.replace(": left out: ", ": ", 1)
     if report.location is not None:
