@@ -63,8 +63,6 @@ def conclude(report: Report) -> Conclusion:
         sentence = report.notes[0] if report.notes else wording.NOTHING_COMPARED.text()
     elif report.verdict == "passed quick":
         sentence = _quick(report)
-        if proven := (report.details.get("quick") or {}).get("not_published_over"):
-            sentence = f"{sentence}; {wording.NOT_OVER_PROVEN.text(version=proven)}"
     elif report.verdict == "passed here":
         fields = ", ".join(each["field"] for each in report.details.get("set_aside", ()))
         sentence = wording.PASSED_HERE.text(comparisons=counted(len(report.checks), "comparison"), fields=fields)
@@ -102,7 +100,9 @@ def _quick(report: Report) -> str:
     comparisons = counted(len(report.checks), "comparison")
     if report.command == "verify":
         return f"{wording.ALL_WITHIN.text(comparisons=comparisons)}; {wording.BY_QUICK_RUN.text(left_out=left_out)}"
-    return wording.PASSED_QUICK.text(comparisons=comparisons, left_out=left_out)
+    sentence = wording.PASSED_QUICK.text(comparisons=comparisons, left_out=left_out)
+    proven = report.details.get("quick", {}).get("not_published_over")
+    return f"{sentence}; {wording.NOT_OVER_PROVEN.text(version=proven)}" if proven else sentence
 
 
 def _next_step(report: Report) -> str:

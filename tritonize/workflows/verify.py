@@ -138,7 +138,7 @@ def _verify_model(request: Request, name: str) -> Report:
             ),
         )
         if findings and not request.serve_anyway:
-            return replace(blank, notes=(*blank.notes, *verify_notes.not_served(request.repository, findings, unsigned)))
+            return replace(blank, notes=(*blank.notes, wording.NOT_SERVED.text()))
         if why := sample_digests.why_alone(checked.version_directory / repository.EVIDENCE / "golden"):
             return uncompared.without_samples(blank, why)
         if findings:

@@ -44,18 +44,6 @@ def trust(key: Path | None, checked: Checked, unsigned: Sequence[Finding]) -> It
         yield provenance_wording.SIGNED.text(model=checked.model, version=checked.version, key=key.name)
 
 
-def not_served(place: Path, findings: Sequence[Finding], unsigned: Sequence[Finding]) -> Iterator[str]:
-    """Say that the version was not served, and what to do about changed files.
-
-    Args:
-        findings: all of them.
-        unsigned: those about signatures.
-    """
-    yield wording.NOT_SERVED.text()
-    if len(findings) > len(unsigned):
-        yield wording.NEXT_RESTORE.text(repository=shlex.quote(str(place)))
-
-
 def configuration(place: Path, checked: Checked) -> Iterator[str]:
     """Name the versions that are served with another configuration than they were proven with."""
     if repository.completed_by_triton(place / checked.model):
@@ -86,10 +74,10 @@ def of_files(place: Path, checked: Checked, older: Sequence[Finding]) -> tuple[F
     Args:
         older: findings about earlier versions.
     """
-    model = shlex.quote(checked.model)
-    step = wording.RESTORE.text(model=model)
+    where = shlex.quote(str(place))
+    step = wording.RESTORE.text(repository=where)
     if not older and any(each < checked.version for each in repository.versions(place, checked.model)):
-        step = f"{step}; {wording.OR_ROLL_BACK.text(model=model, repository=shlex.quote(str(place)))}"
+        step = f"{step}; {wording.OR_ROLL_BACK.text(model=shlex.quote(checked.model), repository=where)}"
     return tuple(replace(each, stage=StageName.FILES, next_step=step) for each in (*checked.findings, *older))
 
 

@@ -127,8 +127,8 @@ def test_changed_files_are_the_first_reason_and_their_next_step_is_the_last_line
 def test_a_gate_that_fails_alike_at_several_stages_is_one_reason():
     gates = (K, replace(K, stage=StageName.HTTP), replace(K, stage=StageName.GRPC), replace(K, stage=StageName.SHM, value=99.0))
     expected = (
-        "scores: k is 14.8 at onnxruntime and 2 more stages, at most 10 is allowed",
-        "scores: k is 99 at shm, at most 10 is allowed",
+        "scores: k is 14.8 at ONNX Runtime and 2 more stages, at most 10 is allowed",
+        "scores: k is 99 at Triton, shared memory, at most 10 is allowed",
     )
     found = replace(FAILED, gates=gates)
     assert conclude(found).reasons == expected

@@ -337,5 +337,8 @@ def test_the_next_step_for_a_changed_file_is_to_restore_it_and_no_two_blank_line
     done = invoke("verify", str(PLACE))
     assert (done.returncode, "\n\n\n" in done.stdout) == (1, False)
     said = " ".join(done.stdout.split())
-    assert "Next: restore the files from a copy, or publish a new version: tritonize run SPEC --repository model_repository" in said
+    assert (
+        "Next: restore the files from a copy, or publish a new version: `tritonize run SPEC --repository model_repository`; until"
+        in said
+    )
     assert "--verbose` for all" not in said

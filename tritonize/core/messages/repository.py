@@ -100,7 +100,7 @@ NOT_CHANGED = Message(
 )
 RESTORE = Message(
     code="restore-files",
-    what="copy the files of {model} back as they were proven, or publish the model again with `tritonize run`",
+    what="restore the files from a copy, or publish a new version: `tritonize run SPEC --repository {repository}`",
 )
 OR_ROLL_BACK = Message(code="or-roll-back", what="until then, `tritonize rollback {repository} {model}` serves the version before")
 PIN_CHANGED = Message(
@@ -291,10 +291,6 @@ SUMS = Message(
 UNCOVERED = Message(
     code="manifest-uncovered",
     what="An older tritonize wrote the manifest without its own checksum, so a change to the manifest alone is not detected.",
-)
-NEXT_RESTORE = Message(
-    code="next-restore",
-    what="Next: restore the files from a copy, or publish a new version: tritonize run SPEC --repository {repository}",
 )
 NOT_SERVED = Message(
     code="changed-not-served",
