@@ -55,8 +55,7 @@ def run(
         models: names of the models; all models if empty.
         replace_config: replace a published configuration that differs.
         drop_config_fields: replace it even if it was written by hand and has fields that the new one lacks.
-        allow_unproven: publish a version although a required check could not run on this machine, or the version of a quick run
-            over one with a full proof.
+        allow_unproven: publish although a required check could not run on this machine, or a quick version over a proven one.
         plans: folders with TensorRT plans that other machines built from a request (`request_plans`); no plan is built then.
         quick: leave out float64, edge cases, NaN inputs and most requests; the verdict is then `passed quick`.
         force: run models that are up to date too.
