@@ -50,12 +50,14 @@ def inspect(
 def _lines(source: str, found: Inspection) -> Iterator[str]:
     opset = f", opset {found.opset}" if found.opset else ""
     yield f"{source}: {found.kind.replace('_', ' ')}, {found.parameters:,} parameters{opset}"
-    yield from tensors.lines("inputs", found.inputs)
+    shapes = [tensor.shape for tensor in found.inputs] if found.kind in ("onnx", "exported_program") else []
+    batched = bool(shapes) and all(shape and isinstance(shape[0], str) and shape[:1] == shapes[0][:1] for shape in shapes)
+    yield from tensors.lines("inputs", found.inputs, batched=batched)
     if found.inputs and all(tensor.shape == ("?",) for tensor in found.inputs):
         names = ", ".join(tensor.name for tensor in found.inputs)
         single = samples.INPUT_NAME_FREE.text() if len(found.inputs) == 1 else ""
         yield from wrapped(f"{samples.INPUT_NAMES.text(names=names)} {single}".rstrip(), first="  ")
-    yield from tensors.lines("outputs", found.outputs)
+    yield from tensors.lines("outputs", found.outputs, batched=batched)
     yield "modules" if found.kind == "factory" else "operators"
     operators = list(found.operators.items())
     for name, count in operators[:MAX_LISTED]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
@@ -43,7 +43,9 @@ def report(
     from tritonize.core.errors import UsageError
     from tritonize.core.messages import usage
 
-    if models is None and (named := _model_named(place)):
+    if models is None and (inside := _inside_repository(place)):
+        place, models, version = inside.repository, [inside.model], inside.version or version
+    elif models is None and (named := _model_named(place)):
         place, models = _DEFAULT, [named]
     single = _single(place)
     over_all = single is None and not models and version is None and not json
@@ -65,6 +67,25 @@ def _open(page: Path, *, no_open: bool) -> None:
         import webbrowser
 
         webbrowser.open(page.resolve().as_uri())
+
+
+class _Inside(NamedTuple):
+    """A model of a repository, and the number of a version that it may not have."""
+
+    repository: Path
+    model: str
+    version: int | None
+
+
+def _inside_repository(place: Path) -> _Inside | None:
+    """What the path of a model, or of a version that does not exist, means; `None` for any other path."""
+    from tritonize import repository as repositories
+
+    if place.is_dir() and (place / repositories.CONFIG).is_file():
+        return _Inside(place.parent, place.name, None)
+    if place.name.isdecimal() and not place.exists() and (place.parent / repositories.CONFIG).is_file():
+        return _Inside(place.parent.parent, place.parent.name, int(place.name))
+    return None
 
 
 def _model_named(place: Path) -> str | None:

@@ -9,6 +9,7 @@ import typer
 
 from tritonize.cli.list_versions import size
 from tritonize.cli.terminal import say, say_lines
+from tritonize.core import served_shape
 from tritonize.core.stages import StageName
 from tritonize.core.wrapping import wrapped
 
@@ -98,11 +99,13 @@ def _source(known: Mapping[str, Any]) -> Iterator[str]:
 
 def _tensors(known: Mapping[str, Any]) -> Iterator[str]:
     onnx = _of(known, "onnx")
-    axes = _axes(known)
+    axes, batched = _axes(known), bool(_of(known, "spec").get("max_batch_size"))
     for label in ("inputs", "outputs"):
         for tensor in onnx.get(label, ()):
             shape = ", ".join(str(axes.get(size, size)) for size in tensor["shape"])
-            yield _row(label[:-1], f"{tensor['name']}: {tensor['dtype']} {f'[{shape}]' if shape else 'scalar'}")
+            served = served_shape.note([axes.get(size, size) for size in tensor["shape"]], batched=batched)
+            text = f"{tensor['name']}: {tensor['dtype']} {f'[{shape}]' if shape else 'scalar'}"
+            yield _row(label[:-1], f"{text}, {served}" if served else text)
     if onnx:
         yield _row("graph", f"opset {onnx.get('opset')}, {onnx.get('exporter')}, strategy {onnx.get('strategy')}")
 
@@ -119,11 +122,13 @@ def _axes(known: Mapping[str, Any]) -> dict[object, object]:
 
 
 def _comparisons(known: Mapping[str, Any]) -> Iterator[str]:
+    from tritonize.core.conclusion import counted
+
     rows = known.get("verification") or ()
     if rows:
         answers, failed = sum(row["answers"] for row in rows), sum(row["failed"] for row in rows)
         stages = ", ".join(dict.fromkeys(_heading(str(row["stage"])) for row in rows))
-        yield _row("compared", f"{answers} outputs, {failed} outside of the tolerance; {stages}")
+        yield _row("compared", f"{counted(answers, 'comparison')}, {failed} outside the tolerance; {stages}")
         for output in dict.fromkeys(row["output"] for row in rows):
             own = [row for row in rows if row["output"] == output]
             largest = max(row["max_abs"] for row in own)

@@ -434,7 +434,7 @@ class Report:
     verdict: Verdict
     """The verdict of the whole."""
     checks: tuple[Check, ...] = ()
-    """Every comparison: one per batch and stage."""
+    """What was compared: one entry per batch and stage, with a comparison of each output."""
     rows: tuple[StageRow, ...] = ()
     """The error metrics of each output at each stage."""
     gates: tuple[Gate, ...] = ()
@@ -466,14 +466,13 @@ class Report:
         """One line of at most 79 characters; the full content is thousands of numbers, which are in `report.json`."""
         start = f"<Report of {self.command}, "
         without = f", {len(self.left_out)} left out" if self.left_out else ""
-        rest = f"{self._of_version}: {self.verdict}, {len(self.checks)} comparisons{without}>"
+        rest = f"{self._of_version}: {self.verdict}, {self.comparisons} comparisons{without}>"
         model = notebook.cut(" ".join(self.model.split()), max(8, 79 - len(start) - len(rest)))
         return f"{start}{model}{rest}"
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the verdict, what is wrong, and a row for each stage and output. The report's page has more."""
-        outside = sum(not check.passed for check in self.checks)
-        lines = [f"{len(self.checks)} comparisons, {outside} outside the tolerance"] if self.checks else []
+        lines = [f"{self.comparisons} comparisons, {self.outside} outside the tolerance"] if self.checks else []
         lines += [f"left out: {each.name} ({each.part}): {each.why}" for each in self.left_out]
         lines += [f"{finding.where}: {finding.what}" for finding in self.findings]
         lines += [f"{'published' if self.published else 'lies in'}: {self.location}"] if self.location is not None else []
@@ -488,6 +487,16 @@ class Report:
             rows.append([stage.heading, output, str(len(tensors)), "–" if far is None else f"{far:.2e}", str(bad)])
         header = ("stage", "output", "answers", "max abs", "bad")
         return notebook.fragment(f"{self.model}{self._of_version}", self.verdict, lines, header=header, rows=rows)
+
+    @property
+    def comparisons(self) -> int:
+        """Number of comparisons: one per output of each response and batch. A response without outputs counts as one."""
+        return sum(max(1, len(check.tensors)) for check in self.checks)
+
+    @property
+    def outside(self) -> int:
+        """Number of comparisons outside the tolerance, or with another shape or type."""
+        return sum(sum(not tensor.passed for tensor in check.tensors) if check.tensors else 1 for check in self.checks)
 
     @property
     def _of_version(self) -> str:

@@ -35,9 +35,9 @@ class Conclusion:
 
     verdict: Verdict
     comparisons: int
-    """Number of compared batches, over all stages and batch sizes."""
+    """Number of compared outputs, over all stages and batches."""
     outside: int
-    """Number of comparisons with an output outside its tolerance or with another shape or type."""
+    """Number of comparisons outside the tolerance, or with another shape or type."""
     reasons: tuple[str, ...]
     """The reasons of a failed verdict: the error, then the differences in the order of the stages. Empty for other verdicts."""
     not_run: tuple[tuple[str, str], ...]
@@ -50,7 +50,7 @@ class Conclusion:
 
 def conclude(report: Report) -> Conclusion:
     """Summarize a Report."""
-    outside = sum(not check.passed for check in report.checks)
+    outside = report.outside
     not_run = tuple(_not_run(report))
     reasons = tuple(_reasons(report, outside)) if report.verdict == "failed" else ()
     if report.verdict == "failed":
@@ -65,9 +65,9 @@ def conclude(report: Report) -> Conclusion:
         sentence = _quick(report)
     elif report.verdict == "passed here":
         fields = ", ".join(each["field"] for each in report.details.get("set_aside", ()))
-        sentence = wording.PASSED_HERE.text(comparisons=counted(len(report.checks), "comparison"), fields=fields)
+        sentence = wording.PASSED_HERE.text(comparisons=counted(report.comparisons, "comparison"), fields=fields)
     elif report.checks:
-        sentence = wording.ALL_WITHIN.text(comparisons=counted(len(report.checks), "comparison"))
+        sentence = wording.ALL_WITHIN.text(comparisons=counted(report.comparisons, "comparison"))
     else:
         sentence = wording.NOTHING_COMPARED.text()
     if report.verdict in PASSED and (unreferenced := _unreferenced(report)):
@@ -78,7 +78,7 @@ def conclude(report: Report) -> Conclusion:
         sentence = "; ".join((sentence, *_grown(report)))
     return Conclusion(
         verdict=report.verdict,
-        comparisons=len(report.checks),
+        comparisons=report.comparisons,
         outside=outside,
         reasons=reasons,
         not_run=not_run,
@@ -97,7 +97,7 @@ def _grown(report: Report) -> Iterator[str]:
 def _quick(report: Report) -> str:
     """The comparisons, and what the quick run left out: this one, or the one that published the version."""
     left_out = ", ".join(report.details.get("quick", {}).get("left_out") or ()) or wording.A_PART.text()
-    comparisons = counted(len(report.checks), "comparison")
+    comparisons = counted(report.comparisons, "comparison")
     if report.command == "verify":
         return f"{wording.ALL_WITHIN.text(comparisons=comparisons)}; {wording.BY_QUICK_RUN.text(left_out=left_out)}"
     sentence = wording.PASSED_QUICK.text(comparisons=comparisons, left_out=left_out)
@@ -203,7 +203,7 @@ def _reasons(report: Report, outside: int) -> Iterator[str]:
     if first is not None:
         name = next((tensor.name for tensor in first.tensors if not tensor.passed), "")
         yield wording.OUTSIDE.text(
-            outside=outside, comparisons=counted(len(report.checks), "comparison"), output=name, stage=first.stage.heading
+            outside=outside, comparisons=counted(report.comparisons, "comparison"), output=name, stage=first.stage.heading
         )
     yield from failed_gates(report.gates)
     yield from () if own_error else _alike(each for each in report.findings if each.stage is not StageName.FILES)

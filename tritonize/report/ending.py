@@ -91,6 +91,9 @@ def _after_success(report: Report, command: Sequence[str]) -> str:
     if report.verdict == "passed quick" and report.command == "verify":
         return wording.NEXT_FULL_PROOF.text()
     here = report.command == "run" or (report.command == "verify" and not _of_a_running_server(command))
+    if report.published and report.location is not None and report.command == "run" and report.details.get("pinned") is not None:
+        place = str(_short(report.location.parent.parent))
+        return shlex.join(["tritonize", "promote", place, report.model, str(report.version)])
     if report.published and report.location is not None and here:
         return shlex.join(["tritonize", "serve", str(_short(report.location.parent.parent))])
     if report.command == "build" and len(command) > 1 and command[0] == "build":

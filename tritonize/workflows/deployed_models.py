@@ -15,7 +15,7 @@ from tritonize.core.server_choice import IMAGE
 from tritonize.core.stages import StageName
 from tritonize.deploy import ServedModel
 from tritonize.triton import model_config
-from tritonize.triton.protocol import ModelConfig
+from tritonize.triton.protocol import ModelConfig, TensorConfig
 from tritonize.workflows import checked_copy, quick_versions
 from tritonize.workflows.checked_copy import Checked, ToServe
 
@@ -98,8 +98,15 @@ def _config_notes(model: str, config: ModelConfig, *, gpu: bool) -> Iterator[str
     if not gpu and ("KIND_GPU" in kinds or backend == "tensorrt"):
         field = "KIND_GPU" if "KIND_GPU" in kinds else f"backend {backend}"
         yield wording.NEEDS_GPU.text(model=model, field=field)
+    if single := [each["name"] for each in (*config.get("input", ()), *config.get("output", ())) if _is_single(each)]:
+        yield wording.RESHAPED.text(model=model, names=", ".join(single))
     if backend == "python":
         yield wording.PYTHON_STEPS.text(model=model)
+
+
+def _is_single(tensor: TensorConfig) -> bool:
+    """Whether a tensor of the model has no axis besides the batch."""
+    return "reshape" in tensor and not tensor["reshape"].get("shape")
 
 
 def _release(checked: list[Checked], given: str | None) -> tuple[str, list[str]]:

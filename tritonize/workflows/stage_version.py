@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tritonize import repository
+from tritonize.core import served_shape
 from tritonize.core.artifacts import Check, Finding, OnnxArtifact, Source, StagedVersion, TensorSpec, to_json
 from tritonize.core.error_location import Location
 from tritonize.core.errors import UsageError
@@ -61,6 +62,13 @@ class Built:
     """The model repository that the server serves, if it is not `staged.root`: an ensemble's, with its steps."""
 
 
+def _reshaped(model: schema.Model, artifact: OnnxArtifact) -> Iterator[str]:
+    """Yield a note for each tensor that clients send or get in another shape than the model's own."""
+    for tensor in (*artifact.inputs, *artifact.outputs):
+        if served := served_shape.note(tensor.shape, batched=bool(model.max_batch_size)):
+            yield wording.SERVED_SHAPE.text(name=tensor.name, shape=f"[{', '.join(map(str, tensor.shape))}]", served=served)
+
+
 def stage(job: Job, proven: ProvenOnnx, plans: ProvenPlans, *, located: Location | None) -> Built:
     """Write the version's files, with the golden set for the comparison with its server.
 
@@ -70,11 +78,14 @@ def stage(job: Job, proven: ProvenOnnx, plans: ProvenPlans, *, located: Location
     """
     model, golden, proofs = job.model, proven.golden, plans.proofs
     findings = (*plans.findings, *(proven.nonfinite if model.quality.nan == "strict" else ()))
-    with job.recorder.stage(StageName.STAGE):
+    with job.recorder.stage(StageName.STAGE) as outcome:
+        outcome.note = f"max_batch_size {model.max_batch_size}"
+        if job.options.default_batch:
+            outcome.note += " (--max-batch-size sets it)"
         beside = _beside(job, proven, plans=[each.plan for each in proofs])
         staged = _stage(job, proven.artifact, beside, plans=[each.plan for each in proofs])
         config = model_config.parse((staged.model_directory / repository.CONFIG).read_text(), where=repository.CONFIG)
-    notes = (*proven.baseline.notes, *proven.notes, *beside.notes)
+    notes = (*proven.baseline.notes, *proven.notes, *beside.notes, *_reshaped(model, proven.artifact))
     if model.quality.nan == "note":
         notes += tuple(map(_nonfinite_note, proven.nonfinite))
     return Built(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from tritonize.core import errors, names, printable, temporary
+from tritonize.core import errors, names, printable, served_shape, temporary
 from tritonize.core.artifacts import Inspection, Source, TensorSpec
 from tritonize.core.errors import RepositoryError, UsageError
 from tritonize.core.messages import specification as wording
@@ -170,12 +170,15 @@ def _inputs(model: schema.Model, facts: _Facts) -> Iterator[str]:
         shape = ", ".join(str(size) if isinstance(size, int) else _word(size) for size in tensor.shape)
         limits = f", range: [{tensor.range[0]:g}, {tensor.range[1]:g}]" if tensor.range else ""
         text = f"      {_word(name)}: {{dtype: {tensor.dtype}, shape: [{shape}]{limits}}}"
+        served = served_shape.note(tensor.shape, batched=bool(model.max_batch_size))
         if facts.likely:
             yield _said(text, "a guess from the first layer: write your own sizes")
         elif limits and tensor.dtype in file_inputs.INTEGERS:
             yield _said(text, "the rows that the model selects from")
         elif tensor.dtype in file_inputs.INTEGERS:
             yield _said(text, "samples are 0 to 9; for others: range: [0, 9]")
+        elif served:
+            yield _said(text, f"{served}: Triton has no empty dims")
         else:
             yield text
 

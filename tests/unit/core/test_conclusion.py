@@ -331,3 +331,15 @@ LOCATED = {"origin": {"operator": "Conv", "node": "Conv_3", "output": "t"}}
 )
 def test_the_next_step_follows_from_the_first_stage_that_differs(report: Report, step: str) -> None:
     assert conclude(report).next_step == step
+
+
+def test_a_comparison_is_one_output_so_that_all_figures_add_up() -> None:
+    two = compare({"a": RIGHT, "b": RIGHT}, {"a": RIGHT, "b": WRONG}, {})
+    both = Check(stage=StageName.HTTP, batch_size=1, samples=(0,), tensors=two)
+    alone = check(StageName.HTTP)  # a request that asks for one output
+    none = Check(stage=StageName.HTTP, batch_size=1, samples=(0,), tensors=())
+    report = Report(command="run", model="m", version=1, verdict="failed", checks=(both, alone))
+    assert (conclude(report).comparisons, conclude(report).outside) == (3, 1)
+    assert sum(len(row.tensors) for row in brief.rows(report)) == 3
+    assert "1 of 3 comparisons" in conclude(report).sentence
+    assert replace(report, checks=(none,)).outside == 1

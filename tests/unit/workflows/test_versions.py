@@ -14,8 +14,10 @@ from tests.support.command import invoke
 from tests.support.plain_versions import config, publish
 from tritonize import repository
 from tritonize.cli import list_versions
+from tritonize.core.artifacts import Report
 from tritonize.core.errors import RepositoryError
 from tritonize.provenance import signatures
+from tritonize.report import ending
 from tritonize.workflows import checked_copy, overview, promotion, pruning
 
 PLACE = Path("model_repository")
@@ -78,7 +80,7 @@ def test_show_prints_the_manifest_in_words():
         "passed, proven on 2026-01-02",
         "torchscript m.pt",
         "m.pt: SHA-256\n               " + "0a" * 32,
-        "4 outputs, 0 outside of the tolerance; Triton, HTTP",
+        "4 comparisons, 0 outside the tolerance; Triton, HTTP",
         "y: largest error 1e-06; rtol 0.0001, atol 1e-05",
         "tritonserver 2.51.0",
         "Triton 26.06",
@@ -342,3 +344,22 @@ def test_the_next_step_for_a_changed_file_is_to_restore_it_and_no_two_blank_line
         in said
     )
     assert "--verbose` for all" not in said
+
+
+def test_the_path_of_a_model_or_of_a_version_that_does_not_exist_names_no_repository() -> None:
+    three()
+    for number in "123":
+        (PLACE / "m" / number / "evidence" / "report.html").write_text("")
+    assert invoke("report", str(PLACE / "m"), "--no-open").stdout == "model_repository/m/3/evidence/report.html\n"
+    missing = invoke("report", str(PLACE / "m" / "9"), "--no-open")
+    assert missing.returncode == 2
+    assert "has no such version" in missing.stderr
+    assert "tritonize list model_repository" in missing.stderr
+
+
+def test_a_version_that_is_published_beside_a_pinned_one_ends_with_the_command_that_serves_it() -> None:
+    version = {"model": "m", "version": 6, "verdict": "passed", "location": PLACE / "m" / "6", "published": True}
+    pinned = Report(command="run", **version, details={"pinned": 3})
+    assert ending.ending(pinned, ["run", "m.onnx"], page=None).next_step == "tritonize promote model_repository m 6"
+    free = Report(command="run", **version)
+    assert ending.ending(free, ["run", "m.onnx"], page=None).next_step == "tritonize serve model_repository"

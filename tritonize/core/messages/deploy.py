@@ -95,3 +95,7 @@ HELM_FAILED = Message(
     next_step="check `helm version`; to write the chart without rendering it, take helm from PATH",
 )
 HELM_RENDERED = Message(code="deploy-helm-rendered", what="helm linted and rendered the chart: {count} objects.")
+RESHAPED = Message(
+    code="deploy-reshaped",
+    what="{model}: clients send or get {names} as [batch, 1], one number per sample, since Triton accepts no empty `dims`.",
+)

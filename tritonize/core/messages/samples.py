@@ -80,6 +80,10 @@ DEFAULT_RANGE = Message(
     code="integer-range-default",
     what="{name}: integers from {low} to {high}, a default: if it takes others, state its range: in the spec",
 )
+SERVED_SHAPE = Message(
+    code="tensor-served-as",
+    what="{name} is {shape} in the model and {served}, since Triton accepts no input or output without `dims` besides the batch.",
+)
 NO_BATCH_AXIS = Message(
     code="input-without-batch-axis",
     what="Input {name!r} has no axis for the batch.",
