@@ -105,9 +105,10 @@ def test_in_a_pipe_a_long_stage_gets_a_line_now_and_then(capsys: pytest.CaptureF
     assert lines[0] == "… PyTorch in float64       10.0 s  sample 11 of 400, about 6 min left"
 
 
-def test_an_error_and_an_interrupt_name_the_stage_that_they_ended(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_error_and_an_interrupt_name_the_stage_that_they_ended(capsys: pytest.CaptureFixture[str], clock: Clock) -> None:
     for error in (ValueError, KeyboardInterrupt):
         with pytest.raises(error), displays.display() as shown:
+            shown._clock = clock
             shown.on_stage(StageName.EXPORT, None)
             raise error
     assert capsys.readouterr().err.splitlines() == [
