@@ -341,7 +341,7 @@ def _class(name: str, kind: type[Any]) -> Lines:
 
 def report_json() -> Lines:
     """docs/reference/report-json.md."""
-    from tritonize.core.artifacts import Report
+    from tritonize.core.reports import Report
     from tritonize.core.stages import StageName
     from tritonize.report import text
 

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from tritonize.api import verify as verify
     from tritonize.api import write_golden as write_golden
     from tritonize.api.model_description import ModelDescription as ModelDescription
-    from tritonize.core.artifacts import Report as Report
-    from tritonize.core.artifacts import Stage as Stage
     from tritonize.core.connection_options import ConnectionOptions as ConnectionOptions
     from tritonize.core.errors import ExportError as ExportError
     from tritonize.core.errors import InferenceError as InferenceError
@@ -37,6 +35,8 @@ if TYPE_CHECKING:
     from tritonize.core.errors import UnprovenError as UnprovenError
     from tritonize.core.errors import UsageError as UsageError
     from tritonize.core.progress import Progress as Progress
+    from tritonize.core.reports import Report as Report
+    from tritonize.core.reports import Stage as Stage
     from tritonize.core.tolerance_advice import ToleranceAdvice as ToleranceAdvice
     from tritonize.process.isolation_probe import isolate as isolate
     from tritonize.source.operators import operator as operator
@@ -70,8 +70,8 @@ _HOMES = {
     "ConnectionOptions": "core.connection_options",
     "ModelDescription": "api.model_description",
     "Progress": "core.progress",
-    "Report": "core.artifacts",
-    "Stage": "core.artifacts",
+    "Report": "core.reports",
+    "Stage": "core.reports",
     "ToleranceAdvice": "core.tolerance_advice",
     "Axis": "spec.schema",
     "Input": "spec.schema",

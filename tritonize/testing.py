@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from tritonize.core.artifacts import Report
 from tritonize.core.conclusion import conclude
 from tritonize.core.messages import testing as wording
+from tritonize.core.reports import Report
 from tritonize.core.results import PROVEN, Verdict
 
 __all__ = ["assert_proven"]

@@ -19,8 +19,9 @@ import onnx
 
 from benchmarks.faults.proof import Proof
 from tritonize.core import arrays
-from tritonize.core.artifacts import Check, TensorFiles
+from tritonize.core.artifacts import TensorFiles
 from tritonize.core.recorder import Recorder
+from tritonize.core.reports import Check
 from tritonize.core.stages import StageName
 from tritonize.onnx_model.worker import session as ort_session
 from tritonize.process import workers

@@ -13,7 +13,8 @@ from tests.support import small_versions
 from tests.support.command import invoke
 from tests.support.golden_files import exported
 from tests.support.proxy import Proxy, running
-from tritonize.core.artifacts import Report, ServerHandle
+from tritonize.core.artifacts import ServerHandle
+from tritonize.core.reports import Report
 from tritonize.triton import serving
 from tritonize.workflows import canary
 from tritonize.workflows import golden as golden_workflow

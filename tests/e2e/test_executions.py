@@ -15,8 +15,8 @@ import typer
 from tests.support import small_versions
 from tritonize.cli import display
 from tritonize.core import conclusion
-from tritonize.core.artifacts import Report
 from tritonize.core.messages import server as wording
+from tritonize.core.reports import Report
 from tritonize.core.stages import StageName
 from tritonize.quality import golden_set
 from tritonize.quality.tracker import ErrorTracker

@@ -12,8 +12,8 @@ import pytest
 
 from tests.support import plain_versions, small_versions
 from tests.support.command import tritonize
-from tritonize.core.artifacts import Report
 from tritonize.core.messages import server as wording
+from tritonize.core.reports import Report
 from tritonize.triton import serving, weight
 from tritonize.triton.server import embedded
 from tritonize.triton.server.embedded import Running

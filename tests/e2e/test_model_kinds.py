@@ -16,7 +16,7 @@ from onnx import TensorProto, helper
 
 from tests.support import onnx_versions, server_models
 from tritonize.core import arrays
-from tritonize.core.artifacts import Report
+from tritonize.core.reports import Report
 from tritonize.quality import golden_set
 from tritonize.triton import serving, weight
 from tritonize.triton.server.embedded import Running

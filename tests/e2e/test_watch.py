@@ -20,8 +20,9 @@ from benchmarks import tree
 from tests.support import small_versions
 from tests.support.golden_files import exported
 from tests.support.proxy import Proxy, running
-from tritonize.core.artifacts import Report, ServerHandle
+from tritonize.core.artifacts import ServerHandle
 from tritonize.core.connection_options import ConnectionOptions
+from tritonize.core.reports import Report
 from tritonize.triton import serving
 from tritonize.triton.replicas import Replica
 from tritonize.workflows import golden as golden_workflow

@@ -12,7 +12,8 @@ import pytest
 
 from tests.support import server_models
 from tritonize.core import arrays
-from tritonize.core.artifacts import Report, SampleSet, TensorFiles, TensorSpec
+from tritonize.core.artifacts import SampleSet, TensorFiles, TensorSpec
+from tritonize.core.reports import Report
 from tritonize.core.stages import StageName
 from tritonize.quality.golden_set import GoldenSet
 from tritonize.reference import golden_file

@@ -14,8 +14,9 @@ from onnx import helper, numpy_helper
 from tests.support.server_models import Value
 from tritonize import repository
 from tritonize.core import arrays
-from tritonize.core.artifacts import OnnxArtifact, Report, TensorFiles, TensorSpec
+from tritonize.core.artifacts import OnnxArtifact, TensorFiles, TensorSpec
 from tritonize.core.dtypes import by_onnx
+from tritonize.core.reports import Report
 from tritonize.onnx_model import ragged
 from tritonize.quality import gates, golden_set
 from tritonize.source import samples

@@ -10,7 +10,7 @@ import tritonize
 from tests.support import chromium
 from tests.support.command import CHECKOUT
 from tritonize.core import machine
-from tritonize.core.artifacts import Report
+from tritonize.core.reports import Report
 
 FOLDER = CHECKOUT / "docs" / "pictures"
 LIMIT = 300_000

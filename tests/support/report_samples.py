@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from tritonize.core import arrays
-from tritonize.core.artifacts import Check, Finding, Report, SampleSet, Stage, StagedVersion, TensorFiles
+from tritonize.core.artifacts import SampleSet, StagedVersion, TensorFiles
 from tritonize.core.error_location import Location, NodeError
 from tritonize.core.figures import Figures
+from tritonize.core.reports import Check, Finding, Report, Stage
 from tritonize.core.stages import StageName
 from tritonize.quality import gates
 from tritonize.quality.comparison import compare

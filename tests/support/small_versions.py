@@ -11,7 +11,8 @@ from onnx import TensorProto, helper
 from tests.support import server_models
 from tritonize import repository
 from tritonize.core import arrays
-from tritonize.core.artifacts import OnnxArtifact, Report, TensorFiles, TensorSpec
+from tritonize.core.artifacts import OnnxArtifact, TensorFiles, TensorSpec
+from tritonize.core.reports import Report
 from tritonize.quality import gates, golden_set, noise_floor
 from tritonize.quality.golden_set import GoldenSet
 from tritonize.repository import evidence_place

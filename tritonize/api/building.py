@@ -13,10 +13,10 @@ from tritonize.api.listening import OnProgress, OnStage, lines
 from tritonize.api.model_description import ModelDescription, place, specified
 from tritonize.api.wording import in_python
 from tritonize.core import temporary
-from tritonize.core.artifacts import Report
 from tritonize.core.connection_options import ConnectionOptions
 from tritonize.core.local_paths import local
 from tritonize.core.recorder import Recorder, silent
+from tritonize.core.reports import Report
 from tritonize.core.server_choice import ServerChoice, chosen
 from tritonize.spec.schema import Model, Spec, Tolerance
 from tritonize.workflows import compare_models as compare_workflow

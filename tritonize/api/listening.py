@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from tritonize.core import progress
-from tritonize.core.artifacts import Stage
 from tritonize.core.progress import Progress
+from tritonize.core.reports import Stage
 from tritonize.core.stages import Label
 
 OnStage = Callable[[Label, Stage | None], None]

@@ -8,12 +8,12 @@ from typing import Literal
 
 from tritonize.api.listening import OnProgress, OnStage, lines
 from tritonize.api.wording import in_python
-from tritonize.core.artifacts import Report
 from tritonize.core.connection_options import ConnectionOptions
 from tritonize.core.errors import UsageError
 from tritonize.core.local_paths import local
 from tritonize.core.messages import usage
 from tritonize.core.recorder import silent
+from tritonize.core.reports import Report
 from tritonize.core.server_choice import Way
 from tritonize.reference.golden_file import GoldenFile
 from tritonize.triton import weight

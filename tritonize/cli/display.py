@@ -19,7 +19,7 @@ from tritonize.core.stages import action
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tritonize.core.artifacts import Report, Stage
+    from tritonize.core.reports import Report, Stage
     from tritonize.core.results import Verdict
     from tritonize.core.stages import Label
 

@@ -16,7 +16,7 @@ from tritonize.core.wrapping import wrapped
 from tritonize.report import brief, ending, overview, text
 
 if TYPE_CHECKING:
-    from tritonize.core.artifacts import Report
+    from tritonize.core.reports import Report
     from tritonize.report.ending import Ending
 
 _STYLES = {

@@ -22,7 +22,8 @@ from tritonize.core.server_choice import AUTO, chosen
 
 if TYPE_CHECKING:
     from tritonize.cli.flags import RunFlags
-    from tritonize.core.artifacts import PublishedVersion, Report
+    from tritonize.core.artifacts import PublishedVersion
+    from tritonize.core.reports import Report
     from tritonize.spec.schema import Model, Spec
     from tritonize.workflows.remote_run import WorkingCopy
 

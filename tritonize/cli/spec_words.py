@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from tritonize.core.errors import TritonizeError
 
 if TYPE_CHECKING:
-    from tritonize.core.artifacts import Report
+    from tritonize.core.reports import Report
 
 KEYS: Mapping[str, str] = {
     "atol": "tolerance: {{atol: {}}}",

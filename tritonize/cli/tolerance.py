@@ -16,7 +16,7 @@ from tritonize.core.errors import EXIT_DIFFERS
 
 if TYPE_CHECKING:
     from tritonize.cli.flags import RunFlags
-    from tritonize.core.artifacts import Report
+    from tritonize.core.reports import Report
 
 
 @with_model

@@ -25,7 +25,7 @@ from tritonize.core.errors import UsageError
 from tritonize.core.local_paths import is_address, local
 
 if TYPE_CHECKING:
-    from tritonize.core.artifacts import Report
+    from tritonize.core.reports import Report
     from tritonize.triton.replicas import Replica
     from tritonize.workflows import verify as verify_workflow
     from tritonize.workflows import watch as watch_workflow

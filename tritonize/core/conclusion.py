@@ -11,9 +11,9 @@ import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from tritonize.core.artifacts import Finding, Report
 from tritonize.core.messages import samples as sample_wording
 from tritonize.core.messages import verdict as wording
+from tritonize.core.reports import Finding, Report
 from tritonize.core.results import DRAWN, PASSED, Gate, LeftOut, Verdict
 from tritonize.core.stages import StageName, heading
 

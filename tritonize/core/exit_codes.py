@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from tritonize.core.artifacts import Report
 from tritonize.core.errors import EXIT_BUG, EXIT_DIFFERS, EXIT_INTERRUPTED, EXIT_OK, UnprovenError
+from tritonize.core.reports import Report
 
 MEANINGS: Final = {
     EXIT_OK: "Everything that was asked for passed.",

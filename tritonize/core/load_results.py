@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from tritonize.core.artifacts import Finding
+from tritonize.core.reports import Finding
 from tritonize.core.results import Gate, Verdict
 
 Kind = Literal["concurrency", "rate"]

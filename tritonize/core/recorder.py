@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tritonize.core import logs
-from tritonize.core.artifacts import Stage
+from tritonize.core.reports import Stage
 from tritonize.core.results import Verdict
 from tritonize.core.stages import Label
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tritonize.core import arrays
-from tritonize.core.artifacts import Check, Finding, OnnxArtifact, Stage, TensorCheck
+from tritonize.core.artifacts import OnnxArtifact
 from tritonize.core.recorder import Recorder
+from tritonize.core.reports import Check, Finding, Stage, TensorCheck
 from tritonize.core.stages import StageName
 from tritonize.export.proven import first_failure
 from tritonize.onnx_model import runtime

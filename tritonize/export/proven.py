@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tritonize.core import conclusion
-from tritonize.core.artifacts import Attempt, Check, Finding, OnnxArtifact
+from tritonize.core.artifacts import Attempt, OnnxArtifact
+from tritonize.core.reports import Check, Finding
 from tritonize.quality import gates
 from tritonize.quality.golden_set import GoldenSet
 from tritonize.quality.tracker import ErrorTracker

@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from tritonize.core.artifacts import Finding
 from tritonize.core.errors import RepositoryError
+from tritonize.core.reports import Finding
 from tritonize.lint import files
 from tritonize.lint.model import Model
 from tritonize.lint.rule import Diagnostic, Rule

@@ -7,11 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from tritonize.core import near_files
-from tritonize.core.artifacts import Check, OnnxArtifact, SampleSet, Source
+from tritonize.core.artifacts import OnnxArtifact, SampleSet, Source
 from tritonize.core.error_location import Location, NodeError
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import locate as wording
 from tritonize.core.recorder import Outcome, Recorder
+from tritonize.core.reports import Check
 from tritonize.core.stages import StageName
 from tritonize.locate import tracing
 from tritonize.reference import runner

@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tritonize.core.artifacts import Check, Finding, Stage, to_json
+from tritonize.core.artifacts import to_json
 from tritonize.core.errors import MissingError, PlanError
 from tritonize.core.recorder import Recorder
+from tritonize.core.reports import Check, Finding, Stage
 from tritonize.core.results import Verdict
 from tritonize.core.stages import StageName
 from tritonize.plans import engine, gpu, plan_file, proof_record

@@ -14,10 +14,11 @@ from typing import Literal
 import numpy as np
 
 from tritonize.core import arrays
-from tritonize.core.artifacts import Check, OnnxArtifact, TensorFiles, TensorSpec
+from tritonize.core.artifacts import OnnxArtifact, TensorFiles, TensorSpec
 from tritonize.core.errors import ExportError
 from tritonize.core.messages import precision as wording
 from tritonize.core.recorder import Recorder
+from tritonize.core.reports import Check
 from tritonize.core.stages import StageName
 from tritonize.onnx_model import runtime
 from tritonize.precision import reduction

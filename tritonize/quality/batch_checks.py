@@ -11,7 +11,8 @@ from typing import Protocol
 
 from tritonize.core import arrays
 from tritonize.core.arrays import Arrays
-from tritonize.core.artifacts import Check, TensorFiles
+from tritonize.core.artifacts import TensorFiles
+from tritonize.core.reports import Check
 from tritonize.core.stages import StageName
 from tritonize.quality.comparison import compare
 from tritonize.quality.golden_set import Batch, GoldenSet

@@ -13,7 +13,7 @@ import numpy as np
 
 from tritonize.core import dtypes, texts
 from tritonize.core.arrays import Array, dtype_name
-from tritonize.core.artifacts import Element, TensorCheck
+from tritonize.core.reports import Element, TensorCheck
 from tritonize.quality import difference_pattern
 from tritonize.quality.differences import Differences, measure
 from tritonize.spec.schema import Tolerance

@@ -6,9 +6,10 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from tritonize.core import arrays
-from tritonize.core.artifacts import Check, SampleSet, TensorFiles
+from tritonize.core.artifacts import SampleSet, TensorFiles
 from tritonize.core.messages import quality as wording
 from tritonize.core.messages import verdict
+from tritonize.core.reports import Check
 from tritonize.core.results import ALL, DRAWN, Gate, NoiseFloor, StageRow
 from tritonize.core.stages import StageName
 from tritonize.core.tolerance_advice import ToleranceAdvice

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tritonize.core.artifacts import Check
+from tritonize.core.reports import Check
 from tritonize.core.stages import TIMED, StageName
 
 

@@ -13,8 +13,9 @@ import numpy as np
 
 from tritonize.core import arrays, dtypes
 from tritonize.core.arrays import Array, Arrays
-from tritonize.core.artifacts import Finding, SampleSet, TensorCheck, TensorFiles
+from tritonize.core.artifacts import SampleSet, TensorFiles
 from tritonize.core.messages import samples as wording
+from tritonize.core.reports import Finding, TensorCheck
 from tritonize.spec import schema, sequences
 
 STREAM = 1_000_001

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from tritonize.core.artifacts import Check, Finding
+from tritonize.core.reports import Check, Finding
 
 NAN_SHARE = 10
 """The proof is weak if more than one in this many elements is NaN."""

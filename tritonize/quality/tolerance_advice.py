@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from tritonize.core.artifacts import Check, TensorCheck
+from tritonize.core.reports import Check, TensorCheck
 from tritonize.core.results import DRAWN, Gate, Metrics, NoiseFloor, StageRow
 from tritonize.core.stages import StageName
 from tritonize.core.tolerance_advice import ToleranceAdvice

@@ -14,7 +14,8 @@ import numpy as np
 
 from tritonize.core import arrays
 from tritonize.core.arrays import Array, Arrays
-from tritonize.core.artifacts import TensorCheck, TensorFiles
+from tritonize.core.artifacts import TensorFiles
+from tritonize.core.reports import TensorCheck
 from tritonize.core.results import ALL, DRAWN, Gate, NoiseFloor, StageRow
 from tritonize.core.stages import StageName
 from tritonize.quality import error_gates, metrics, noise_floor

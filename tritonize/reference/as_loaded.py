@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any  # Any: JSON data of the report
 
-from tritonize.core.artifacts import Finding
 from tritonize.core.messages import reference as wording
+from tritonize.core.reports import Finding
 from tritonize.core.stages import StageName
 from tritonize.quality.batch_checks import SingleOutputs, check_batches
 from tritonize.quality.golden_set import GoldenSet

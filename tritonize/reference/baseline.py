@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from tritonize.core import arrays
-from tritonize.core.artifacts import Check, Finding, Reference, SampleSet, Source, TensorFiles, TensorSpec
+from tritonize.core.artifacts import Reference, SampleSet, Source, TensorFiles, TensorSpec
 from tritonize.core.messages import samples as wording
+from tritonize.core.reports import Check, Finding
 from tritonize.core.results import LeftOut
 from tritonize.core.stages import StageName
 from tritonize.quality import nonfinite

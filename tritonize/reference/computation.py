@@ -11,12 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from tritonize.core import arrays
-from tritonize.core.artifacts import Check, Reference, SampleSet, Source
+from tritonize.core.artifacts import Reference, SampleSet, Source
 from tritonize.core.errors import ModelRaisedError
 from tritonize.core.messages import export as export_wording
 from tritonize.core.messages import reference as wording
 from tritonize.core.messages import samples as edge_wording
 from tritonize.core.recorder import Recorder
+from tritonize.core.reports import Check
 from tritonize.core.results import LeftOut
 from tritonize.core.stages import StageName
 from tritonize.quality import gates, noise_floor, nonfinite

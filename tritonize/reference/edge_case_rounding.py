@@ -6,10 +6,11 @@ import math
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from tritonize.core.artifacts import Check, OnnxArtifact, SampleSet, TensorCheck
+from tritonize.core.artifacts import OnnxArtifact, SampleSet
 from tritonize.core.errors import ExportError
 from tritonize.core.messages import quality as wording
 from tritonize.core.recorder import Recorder
+from tritonize.core.reports import Check, TensorCheck
 from tritonize.core.stages import StageName
 from tritonize.onnx_model import runtime
 from tritonize.onnx_model.tasks import SamplesRequest, Sensitivity

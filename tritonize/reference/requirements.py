@@ -8,11 +8,12 @@ from typing import Any  # Any: JSON data of an inspection
 import numpy as np
 
 from tritonize.core import arrays
-from tritonize.core.artifacts import Check, SampleSet, TensorCheck, TensorFiles
+from tritonize.core.artifacts import SampleSet, TensorFiles
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import export as export_wording
 from tritonize.core.messages import quality as quality_wording
 from tritonize.core.messages import reference as wording
+from tritonize.core.reports import Check, TensorCheck
 from tritonize.core.stages import StageName
 from tritonize.quality.comparison import compare
 from tritonize.quality.golden_set import Batch

@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tritonize.core import arrays
-from tritonize.core.artifacts import Check, OnnxArtifact, SampleSet, TensorFiles
+from tritonize.core.artifacts import OnnxArtifact, SampleSet, TensorFiles
 from tritonize.core.errors import ExportError, UsageError
 from tritonize.core.messages import quality as wording
 from tritonize.core.recorder import Recorder
+from tritonize.core.reports import Check
 from tritonize.core.results import Gate, NoiseFloor
 from tritonize.core.stages import StageName
 from tritonize.onnx_model import runtime

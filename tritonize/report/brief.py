@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tritonize.core import error_location, wrapping
-from tritonize.core.artifacts import Report, TensorCheck, from_json
+from tritonize.core.artifacts import from_json
 from tritonize.core.conclusion import conclude, counted, default_ranges, failed_stages, left_out_reasons
 from tritonize.core.error_location import Location
 from tritonize.core.messages import repository
+from tritonize.core.reports import Report, TensorCheck
 from tritonize.core.results import PASSED
 from tritonize.core.stages import StageName
 from tritonize.core.wrapping import wrapped

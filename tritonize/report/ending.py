@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tritonize.core.artifacts import Report
 from tritonize.core.conclusion import conclude
 from tritonize.core.messages import repository as repository_wording
 from tritonize.core.messages import verdict as wording
+from tritonize.core.reports import Report
 from tritonize.core.results import PASSED, in_words
 
 _NEXT = "Next: "

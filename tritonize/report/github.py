@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from tritonize.core import github_commands, printable
-from tritonize.core.artifacts import Report
 from tritonize.core.conclusion import conclude
+from tritonize.core.reports import Report
 from tritonize.core.results import PASSED, in_words
 
 MOST_REASONS = 5

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tritonize.core.artifacts import Report
 from tritonize.core.conclusion import conclude
 from tritonize.core.errors import TritonizeError
 from tritonize.core.load_results import BenchReport
 from tritonize.core.markdown import code, escaped, sentence, table
+from tritonize.core.reports import Report
 from tritonize.report import brief
 from tritonize.report.ending import Ending
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from xml.etree import ElementTree as ET
 
 from tritonize.core import printable
-from tritonize.core.artifacts import Check, Report, Stage
 from tritonize.core.conclusion import conclude, describe_gate
+from tritonize.core.reports import Check, Report, Stage
 from tritonize.core.results import in_words
 from tritonize.core.stages import heading
 

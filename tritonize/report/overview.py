@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tritonize.core import printable
-from tritonize.core.artifacts import Report
 from tritonize.core.conclusion import conclude
+from tritonize.core.reports import Report
 from tritonize.core.results import in_words
 from tritonize.core.wrapping import cut
 

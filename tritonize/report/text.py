@@ -10,9 +10,10 @@ from dataclasses import replace
 from typing import Any, TypedDict
 
 from tritonize.core import error_location, printable
-from tritonize.core.artifacts import Check, Report, TensorCheck, from_json, to_json
+from tritonize.core.artifacts import from_json, to_json
 from tritonize.core.conclusion import conclude, default_ranges, excused, failed_stages, left_out_reasons
 from tritonize.core.error_location import Location
+from tritonize.core.reports import Check, Report, TensorCheck
 from tritonize.core.results import Gate, Metrics, in_words
 from tritonize.core.stages import StageName
 from tritonize.core.wrapping import wrapped

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from tritonize.core.artifacts import Check, Finding, TensorCheck
 from tritonize.core.conclusion import counted, failed_gates
+from tritonize.core.reports import Check, Finding, TensorCheck
 from tritonize.core.results import Gate
 from tritonize.core.wrapping import wrapped
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from tritonize.core.artifacts import Finding
+from tritonize.core.reports import Finding
 from tritonize.repository import file_hashes
 
 CONFIG = "config.pbtxt"

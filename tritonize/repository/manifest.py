@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import NotRequired, TypedDict, cast
 
 from tritonize.core import bounded_files
-from tritonize.core.artifacts import Finding, StagedVersion
+from tritonize.core.artifacts import StagedVersion
 from tritonize.core.errors import RepositoryError
 from tritonize.core.json_types import JsonObject
 from tritonize.core.messages import repository as wording
+from tritonize.core.reports import Finding
 from tritonize.core.results import PASSED
 from tritonize.repository import absent, beside, evidence_place, file_hashes, manifest_types, pinned_config
 from tritonize.repository.beside import CONFIG as CONFIG

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tritonize.core.artifacts import Finding
+from tritonize.core.reports import Finding
 from tritonize.repository import file_hashes
 
 BUDGET = 4 << 30

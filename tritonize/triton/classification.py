@@ -15,9 +15,9 @@ import numpy as np
 
 from tritonize.core import arrays, bounded_files, texts
 from tritonize.core.arrays import Array, Arrays
-from tritonize.core.artifacts import Check, TensorCheck
 from tritonize.core.errors import InferenceError, UsageError
 from tritonize.core.messages import server as wording
+from tritonize.core.reports import Check, TensorCheck
 from tritonize.core.stages import StageName
 from tritonize.quality.golden_set import Batch
 from tritonize.spec.schema import Tolerance

@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 from tritonize.core import arrays, progress
 from tritonize.core.arrays import Arrays
-from tritonize.core.artifacts import Finding
 from tritonize.core.errors import InferenceError, ServerError
 from tritonize.core.messages import client as client_messages
 from tritonize.core.messages import decoupled as wording
+from tritonize.core.reports import Finding
 from tritonize.core.stages import StageName, Transport, over
 from tritonize.quality.batch_checks import check_outputs
 from tritonize.triton import client, inference

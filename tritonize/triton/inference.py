@@ -12,9 +12,9 @@ from typing import Literal, Self
 
 from tritonize.core import arrays
 from tritonize.core.arrays import Arrays
-from tritonize.core.artifacts import Check, Finding
 from tritonize.core.errors import InferenceError
 from tritonize.core.messages import client as client_messages
+from tritonize.core.reports import Check, Finding
 from tritonize.core.stages import StageName
 from tritonize.quality.batch_checks import check_outputs
 from tritonize.spec import sequences

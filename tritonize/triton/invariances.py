@@ -14,7 +14,7 @@ import numpy as np
 
 from tritonize.core import arrays
 from tritonize.core.arrays import Arrays
-from tritonize.core.artifacts import Finding
+from tritonize.core.reports import Finding
 from tritonize.core.stages import SAME_BITS, StageName
 from tritonize.quality.golden_set import GoldenSet
 

@@ -13,9 +13,10 @@ from typing import Any, cast  # Any: the fields of a template
 from google.protobuf import json_format, text_format
 
 from tritonize.core import dtypes, names
-from tritonize.core.artifacts import Finding, OnnxArtifact, TensorSpec
+from tritonize.core.artifacts import OnnxArtifact, TensorSpec
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import server as messages
+from tritonize.core.reports import Finding
 from tritonize.onnx_model import ragged
 from tritonize.spec import schema, sequences
 from tritonize.triton import config_section, own_config, text_form

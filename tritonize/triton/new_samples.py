@@ -19,9 +19,9 @@ import numpy as np
 
 from tritonize.core import arrays, dtypes, progress
 from tritonize.core.arrays import Array, Arrays
-from tritonize.core.artifacts import Check
 from tritonize.core.errors import InferenceError
 from tritonize.core.messages import server as wording
+from tritonize.core.reports import Check
 from tritonize.core.stages import StageName, Transport
 from tritonize.quality.batch_checks import check_outputs
 from tritonize.quality.golden_set import Batch, GoldenSet

@@ -7,10 +7,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from tritonize.core.artifacts import Check, Finding, SetAside, Stage
+from tritonize.core.artifacts import SetAside
 from tritonize.core.errors import InferenceError
 from tritonize.core.messages import server as wording
 from tritonize.core.recorder import Recorder
+from tritonize.core.reports import Check, Finding, Stage
 from tritonize.core.results import Verdict
 from tritonize.core.stages import SERVED, TRANSPORTS, StageName, Transport
 from tritonize.triton import (

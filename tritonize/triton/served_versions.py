@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from tritonize.core import arrays
 from tritonize.core.arrays import Arrays
-from tritonize.core.artifacts import Finding
 from tritonize.core.errors import InferenceError, ServerError
 from tritonize.core.messages import server as wording
+from tritonize.core.reports import Finding
 from tritonize.quality.comparison import compare
 from tritonize.triton import client, decoupled_requests, inference, sequence_requests, server_description
 from tritonize.triton.target import Target

@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import Literal, NamedTuple, TypeVar
 
 from tritonize.core import dtypes
-from tritonize.core.artifacts import Finding
 from tritonize.core.errors import InferenceError, ServerError
 from tritonize.core.messages import client as client_messages
 from tritonize.core.messages import server as wording
+from tritonize.core.reports import Finding
 from tritonize.core.stages import StageName
 from tritonize.triton import client, model_config
 from tritonize.triton.client import refusals, statuses

@@ -15,11 +15,11 @@ from typing import Literal
 
 from tritonize import repository
 from tritonize.core import errors, onnx_graph, temporary
-from tritonize.core.artifacts import Report
 from tritonize.core.errors import MissingError, RepositoryError, ServerError, TritonizeError, UsageError
 from tritonize.core.messages import adoption as wording
 from tritonize.core.messages import server as server_wording
 from tritonize.core.recorder import Listener, silent
+from tritonize.core.reports import Report
 from tritonize.lint import model as lint_model
 from tritonize.lint.repository import Repository
 from tritonize.process import workers

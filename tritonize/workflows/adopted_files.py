@@ -9,9 +9,10 @@ from pathlib import Path
 
 from tritonize import repository
 from tritonize.core import durable_files
-from tritonize.core.artifacts import Report, StagedVersion
+from tritonize.core.artifacts import StagedVersion
 from tritonize.core.errors import RepositoryError, UsageError
 from tritonize.core.messages import adoption as wording
+from tritonize.core.reports import Report
 from tritonize.quality import gates
 from tritonize.repository import beside, evidence_place, file_hashes
 from tritonize.repository.private_copy import PrivateCopy

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from tritonize import reference, repository
 from tritonize.core import errors
-from tritonize.core.artifacts import Report, Source, Stage, StagedVersion
+from tritonize.core.artifacts import Source, StagedVersion
 from tritonize.core.messages import adoption as wording
 from tritonize.core.onnx_graph import Graph
 from tritonize.core.recorder import Listener, Recorder
+from tritonize.core.reports import Report, Stage
 from tritonize.core.stages import StageName
 from tritonize.export import as_given
 from tritonize.export.proven import ProvenOnnx

@@ -14,13 +14,14 @@ from tritonize.bench import kept, load, perf_analyzer
 from tritonize.bench.load import Arrivals, Durations, Shape
 from tritonize.core import arrays, temporary
 from tritonize.core.arrays import Arrays
-from tritonize.core.artifacts import Check, ServerHandle
+from tritonize.core.artifacts import ServerHandle
 from tritonize.core.connection_options import ConnectionOptions
 from tritonize.core.errors import InferenceError, RepositoryError, UsageError
 from tritonize.core.load_results import BenchReport, Load
 from tritonize.core.messages import bench as wording
 from tritonize.core.messages import decoupled, sequences, usage
 from tritonize.core.recorder import Listener, silent
+from tritonize.core.reports import Check
 from tritonize.core.server_choice import AUTO, Way
 from tritonize.core.stages import SERVED, StageName
 from tritonize.quality import gates, golden_set

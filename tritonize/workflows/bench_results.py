@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from tritonize.bench import load, windows
 from tritonize.bench.load import Measured, Shape
-from tritonize.core.artifacts import Finding, Stage
 from tritonize.core.load_results import Load
 from tritonize.core.messages import bench as wording
+from tritonize.core.reports import Finding, Stage
 from tritonize.core.results import Verdict
 from tritonize.core.stages import StageName
 from tritonize.quality import gates

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Self
 from tritonize.bench import process_use
 from tritonize.bench.process_use import Used
 from tritonize.core import arrays
-from tritonize.core.artifacts import ServerHandle, Stage
+from tritonize.core.artifacts import ServerHandle
 from tritonize.core.errors import RepositoryError
 from tritonize.core.load_results import ServerTimes, Usage
 from tritonize.core.messages import steps as step_wording
+from tritonize.core.reports import Stage
 from tritonize.core.server_choice import Start
 from tritonize.core.stages import StageName
 from tritonize.triton import inference, server_times, serving

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tritonize.core.artifacts import Finding
 from tritonize.core.errors import PlanError
 from tritonize.core.recorder import Recorder
+from tritonize.core.reports import Finding
 from tritonize.core.results import Verdict
 from tritonize.core.stages import StageName
 from tritonize.export.proven import ProvenOnnx

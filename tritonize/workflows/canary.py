@@ -15,12 +15,13 @@ from pathlib import Path
 from tritonize import repository
 from tritonize.bench import paired
 from tritonize.core import arrays, temporary
-from tritonize.core.artifacts import Finding, Report, ServerHandle, Stage, to_json
+from tritonize.core.artifacts import ServerHandle, to_json
 from tritonize.core.canary_results import Canary, OutputErrors, PairedLatency, Rule
 from tritonize.core.connection_options import ConnectionOptions
 from tritonize.core.errors import InferenceError, ServerError, UsageError
 from tritonize.core.messages import canary as wording
 from tritonize.core.recorder import Listener
+from tritonize.core.reports import Finding, Report, Stage
 from tritonize.core.results import PASSED
 from tritonize.core.stages import StageName, Transport
 from tritonize.quality import golden_set

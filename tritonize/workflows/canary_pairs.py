@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 from tritonize.bench import paired
 from tritonize.core import arrays, progress
 from tritonize.core.arrays import Arrays
-from tritonize.core.artifacts import Finding
 from tritonize.core.canary_results import OutputErrors
 from tritonize.core.errors import InferenceError, ServerError
 from tritonize.core.messages import canary as wording
+from tritonize.core.reports import Finding
 from tritonize.core.stages import StageName, Transport
 from tritonize.quality import comparison
 from tritonize.triton import client, inference, sequence_requests

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tritonize import repository
-from tritonize.core.artifacts import Finding
 from tritonize.core.errors import TritonizeError
 from tritonize.core.messages import repository as wording
 from tritonize.core.messages import steps as step_wording
+from tritonize.core.reports import Finding
 from tritonize.repository import manifest, private_copy
 from tritonize.repository.manifest import Manifest
 from tritonize.repository.private_copy import InPlace, PrivateCopy

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tritonize.core import arrays, errors
-from tritonize.core.artifacts import Report, SampleSet, TensorFiles
+from tritonize.core.artifacts import SampleSet, TensorFiles
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import usage as wording
 from tritonize.core.recorder import Recorder
+from tritonize.core.reports import Report
 from tritonize.core.stages import ModelFile, StageName
 from tritonize.onnx_model import runtime
 from tritonize.quality import tolerance_advice

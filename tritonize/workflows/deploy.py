@@ -11,11 +11,11 @@ from typing import get_args
 
 from tritonize import repository
 from tritonize.core import durable_files, temporary
-from tritonize.core.artifacts import Finding
 from tritonize.core.errors import RepositoryError, UsageError, storage_errors
 from tritonize.core.local_paths import without_secrets
 from tritonize.core.messages import deploy as wording
 from tritonize.core.messages import repository as repository_wording
+from tritonize.core.reports import Finding
 from tritonize.deploy import Deployment, Kind, Verification, files, names
 from tritonize.deploy.deployment import CONFIG_MAP_BYTES, HELM_BYTES
 from tritonize.workflows import checked_copy, deployed_models, golden, packing, rendered_chart

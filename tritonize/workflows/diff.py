@@ -10,13 +10,14 @@ from typing import Literal
 
 from tritonize import repository
 from tritonize.core import arrays, temporary
-from tritonize.core.artifacts import Finding, Stage, TensorSpec
+from tritonize.core.artifacts import TensorSpec
 from tritonize.core.errors import MissingError, ServerError
 from tritonize.core.messages import decoupled as decoupled_wording
 from tritonize.core.messages import repository as wording
 from tritonize.core.messages import sequences as sequence_wording
 from tritonize.core.messages import steps as step_wording
 from tritonize.core.recorder import Listener, silent
+from tritonize.core.reports import Finding, Stage
 from tritonize.core.results import Verdict
 from tritonize.core.server_choice import AUTO, Start, Way
 from tritonize.core.stages import StageName

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from tritonize.core import arrays, progress
 from tritonize.core.arrays import Arrays
-from tritonize.core.artifacts import Finding, Stage
 from tritonize.core.errors import InferenceError
 from tritonize.core.recorder import Listener, silent
+from tritonize.core.reports import Finding, Stage
 from tritonize.core.results import Metrics
 from tritonize.core.stages import StageName
 from tritonize.quality import comparison, metrics

@@ -8,9 +8,9 @@ from typing import Any, TypedDict, cast  # Any: a manifest's JSON data, which ma
 
 from tritonize import repository
 from tritonize.core import dtypes
-from tritonize.core.artifacts import Finding
 from tritonize.core.errors import RepositoryError, TritonizeError, UsageError
 from tritonize.core.messages import steps as wording
+from tritonize.core.reports import Finding
 from tritonize.repository.manifest import Manifest
 from tritonize.spec import ensembles
 from tritonize.triton import model_config

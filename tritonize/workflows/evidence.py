@@ -15,10 +15,11 @@ from typing import TypeVar
 
 from tritonize import repository
 from tritonize.core import figures, machine, redaction, wrapping
-from tritonize.core.artifacts import Attempt, OnnxArtifact, Reference, Report, SampleSet, StagedVersion, to_json
+from tritonize.core.artifacts import Attempt, OnnxArtifact, Reference, SampleSet, StagedVersion, to_json
 from tritonize.core.error_location import Location
 from tritonize.core.figures import Figures
 from tritonize.core.json_types import JsonObject
+from tritonize.core.reports import Report
 from tritonize.quality import latency
 from tritonize.quality.figure_collector import FigureCollector
 from tritonize.report import html

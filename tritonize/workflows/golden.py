@@ -13,12 +13,12 @@ import numpy as np
 
 from tritonize import repository
 from tritonize.core import arrays, dtypes, temporary
-from tritonize.core.artifacts import Report, Stage
 from tritonize.core.connection_options import ConnectionOptions
 from tritonize.core.errors import InferenceError, RepositoryError, UsageError, storage_errors
 from tritonize.core.messages import repository as repository_wording
 from tritonize.core.messages import usage as wording
 from tritonize.core.recorder import Listener, Recorder, silent
+from tritonize.core.reports import Report, Stage
 from tritonize.core.stages import StageName
 from tritonize.quality import gates, golden_set
 from tritonize.quality.tracker import ErrorTracker

@@ -13,7 +13,7 @@ from typing import TypedDict
 import numpy as np
 
 from tritonize.core import arrays, dtypes
-from tritonize.core.artifacts import Check
+from tritonize.core.reports import Check
 from tritonize.quality.golden_set import GoldenSet
 from tritonize.repository.manifest import Manifest
 

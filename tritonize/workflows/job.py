@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tritonize.core.artifacts import PublishedVersion, Report, Source
+from tritonize.core.artifacts import PublishedVersion, Source
 from tritonize.core.recorder import Listener, OnModel, Recorder, silent_model
+from tritonize.core.reports import Report
 from tritonize.core.server_choice import ServerChoice
 from tritonize.repository import Run
 from tritonize.spec import schema

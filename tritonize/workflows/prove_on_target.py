@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from tritonize.core import deadline
-from tritonize.core.artifacts import ServerHandle, Stage
+from tritonize.core.artifacts import ServerHandle
 from tritonize.core.errors import InferenceError, RepositoryError, ServerError
 from tritonize.core.messages import target as wording
+from tritonize.core.reports import Stage
 from tritonize.core.server_choice import ServerChoice
 from tritonize.core.stages import StageName
 from tritonize.repository import file_hashes

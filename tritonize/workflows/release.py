@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tritonize import repository
-from tritonize.core.artifacts import PublishedVersion, Report, StagedVersion
+from tritonize.core.artifacts import PublishedVersion, StagedVersion
 from tritonize.core.errors import RepositoryError
 from tritonize.core.messages import repository as wording
+from tritonize.core.reports import Report
 from tritonize.core.results import PASSED
 from tritonize.core.stages import StageName
 from tritonize.quality import gates

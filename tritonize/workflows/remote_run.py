@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tritonize import remote, repository
-from tritonize.core.artifacts import Report
 from tritonize.core.errors import TritonizeError, UsageError
 from tritonize.core.messages import remote as wording
+from tritonize.core.reports import Report
 from tritonize.remote import Store
 from tritonize.workflows import push
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import TypedDict
 
 from tritonize.core import deadline
-from tritonize.core.artifacts import Finding, Report
 from tritonize.core.connection_options import ConnectionOptions
 from tritonize.core.errors import InferenceError, ServerError, UsageError
 from tritonize.core.messages import server as wording
+from tritonize.core.reports import Finding, Report
 from tritonize.core.results import WORST_FIRST
 from tritonize.triton import replicas as grouping
 from tritonize.triton.replicas import Replica

@@ -9,12 +9,13 @@ from pathlib import Path
 
 from tritonize import export, reference, repository
 from tritonize.core import errors
-from tritonize.core.artifacts import Finding, Report, Source, Stage
+from tritonize.core.artifacts import Source
 from tritonize.core.errors import RepositoryError, TritonizeError
 from tritonize.core.messages import repository as wording
 from tritonize.core.messages import samples as sample_wording
 from tritonize.core.messages import steps as step_wording
 from tritonize.core.recorder import Recorder
+from tritonize.core.reports import Finding, Report, Stage
 from tritonize.core.stages import StageName
 from tritonize.plans import from_spec, gpu
 from tritonize.process import loaded_code, workers

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from tritonize.core.artifacts import Report, Source, to_json
+from tritonize.core.artifacts import Source, to_json
 from tritonize.core.messages import server as server_wording
 from tritonize.core.messages import steps as step_wording
+from tritonize.core.reports import Report
 from tritonize.core.results import PASSED, Verdict
 from tritonize.core.stages import StageName
 from tritonize.plans import proof as plan_proof

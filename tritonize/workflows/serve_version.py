@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 
 from tritonize.core import arrays, deadline
-from tritonize.core.artifacts import Stage
+from tritonize.core.reports import Stage
 from tritonize.core.server_choice import Start
 from tritonize.core.stages import StageName
 from tritonize.plans import proof as plan_proof

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tritonize import repository
-from tritonize.core.artifacts import Finding
 from tritonize.core.errors import SignatureError
 from tritonize.core.messages import provenance as wording
+from tritonize.core.reports import Finding
 from tritonize.provenance import signatures
 from tritonize.repository.manifest import Manifest, own_sha256, pinned_texts, shared_files
 from tritonize.repository.private_copy import InPlace

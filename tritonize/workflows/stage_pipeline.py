@@ -9,9 +9,10 @@ from pathlib import Path
 
 from tritonize import reference, repository
 from tritonize.core import resources
-from tritonize.core.artifacts import Finding, SampleSet, StagedVersion, TensorSpec, to_json
+from tritonize.core.artifacts import SampleSet, StagedVersion, TensorSpec, to_json
 from tritonize.core.errors import RepositoryError, UsageError
 from tritonize.core.messages import steps as wording
+from tritonize.core.reports import Finding
 from tritonize.core.stages import StageName
 from tritonize.quality import golden_set
 from tritonize.reference import python_step

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from tritonize import repository
 from tritonize.core import served_shape
-from tritonize.core.artifacts import Check, Finding, OnnxArtifact, Source, StagedVersion, TensorSpec, to_json
+from tritonize.core.artifacts import OnnxArtifact, Source, StagedVersion, TensorSpec, to_json
 from tritonize.core.error_location import Location
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import samples as wording
 from tritonize.core.messages import specification as specification_wording
+from tritonize.core.reports import Check, Finding
 from tritonize.core.results import LeftOut
 from tritonize.core.stages import StageName
 from tritonize.export.proven import ProvenOnnx

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from tritonize.core.artifacts import SetAside, Stage
+from tritonize.core.artifacts import SetAside
 from tritonize.core.messages import verdict as wording
+from tritonize.core.reports import Stage
 from tritonize.core.results import Verdict
 from tritonize.core.stages import StageName
 from tritonize.spec import schema

@@ -10,10 +10,11 @@ from pydantic import ValidationError
 
 from tritonize import repository
 from tritonize.core import bounded_files
-from tritonize.core.artifacts import Report, from_json
+from tritonize.core.artifacts import from_json
 from tritonize.core.errors import RepositoryError, UnprovenError
 from tritonize.core.messages import files as files_wording
 from tritonize.core.messages import tolerance as wording
+from tritonize.core.reports import Report
 from tritonize.spec import schema
 from tritonize.workflows import checked_copy
 from tritonize.workflows import run as run_workflow

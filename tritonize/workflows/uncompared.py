@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from tritonize.core.artifacts import Finding, Report, Stage
 from tritonize.core.errors import TritonizeError
 from tritonize.core.messages import repository as wording
+from tritonize.core.reports import Finding, Report, Stage
 from tritonize.core.stages import StageName
 
 

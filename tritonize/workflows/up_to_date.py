@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import cast
 
 from tritonize import repository
-from tritonize.core.artifacts import Report
 from tritonize.core.errors import TritonizeError
 from tritonize.core.messages import repository as wording
+from tritonize.core.reports import Report
 from tritonize.core.results import PASSED, PROVEN
 from tritonize.source import identification
 from tritonize.spec import ensembles, schema

@@ -10,13 +10,14 @@ from pathlib import Path
 
 from tritonize import repository
 from tritonize.core import arrays, temporary
-from tritonize.core.artifacts import Finding, PublishedVersion, Report, ServerHandle
+from tritonize.core.artifacts import PublishedVersion, ServerHandle
 from tritonize.core.connection_options import ConnectionOptions
 from tritonize.core.errors import InferenceError, MissingError, RepositoryError, ServerError, TritonizeError, UsageError
 from tritonize.core.messages import client as client_wording
 from tritonize.core.messages import repository as wording
 from tritonize.core.messages import steps as step_wording
 from tritonize.core.recorder import Listener, OnModel, Recorder, silent, silent_model
+from tritonize.core.reports import Finding, Report
 from tritonize.core.stages import TRANSPORTS, StageName
 from tritonize.quality import gates, golden_set, sample_digests
 from tritonize.quality.gates import Judgement

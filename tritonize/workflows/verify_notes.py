@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from tritonize import repository
-from tritonize.core.artifacts import Finding, ServerHandle, Stage, to_json
+from tritonize.core.artifacts import ServerHandle, to_json
 from tritonize.core.messages import adoption
 from tritonize.core.messages import provenance as provenance_wording
 from tritonize.core.messages import repository as wording
+from tritonize.core.reports import Finding, Stage
 from tritonize.core.stages import StageName
 from tritonize.quality.golden_set import GoldenSet
 from tritonize.repository.manifest import Manifest

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from tritonize.core import arrays, deadline, exit_codes
-from tritonize.core.artifacts import Report
 from tritonize.core.conclusion import conclude
 from tritonize.core.connection_options import ConnectionOptions
 from tritonize.core.errors import InferenceError, ServerError, TritonizeError
+from tritonize.core.reports import Report
 from tritonize.core.results import PASSED
 from tritonize.core.stages import TRANSPORTS, over
 from tritonize.core.watch_rounds import Round, Row

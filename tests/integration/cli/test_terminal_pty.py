@@ -22,7 +22,7 @@ SLOW_STAGE = """
 import time
 from tritonize.cli.display import display
 from tritonize.core import progress
-from tritonize.core.artifacts import Stage
+from tritonize.core.reports import Stage
 from tritonize.core.stages import StageName
 with display() as shown:
     shown.on_stage(StageName.PYTORCH_FP64, None)

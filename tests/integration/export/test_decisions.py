@@ -14,8 +14,8 @@ from tests.support.in_process import in_process  # noqa: F401 - a fixture
 from tests.support.models import decides
 from tritonize import api
 from tritonize.core import decisions
-from tritonize.core.artifacts import Report
 from tritonize.core.errors import ExportError
+from tritonize.core.reports import Report
 from tritonize.export.worker.decisions import Recorder, found
 from tritonize.export.worker.export_checks import ExportedWays
 from tritonize.export.worker.swallowed_errors import SwallowedErrors

@@ -18,19 +18,11 @@ from onnx import TensorProto
 from tests.support.command import tritonize
 from tritonize.cli import locate as cli_locate
 from tritonize.core import arrays
-from tritonize.core.artifacts import (
-    Check,
-    OnnxArtifact,
-    SampleSet,
-    Source,
-    TensorCheck,
-    TensorFiles,
-    TensorSpec,
-    from_json,
-)
+from tritonize.core.artifacts import OnnxArtifact, SampleSet, Source, TensorFiles, TensorSpec, from_json
 from tritonize.core.error_location import FAR, Location, NodeError, as_text
 from tritonize.core.errors import UsageError
 from tritonize.core.recorder import Recorder
+from tritonize.core.reports import Check, TensorCheck
 from tritonize.core.stages import StageName
 from tritonize.locate import bisection, tracing
 from tritonize.locate.search import failing, locate, to_keep

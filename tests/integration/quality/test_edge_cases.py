@@ -13,10 +13,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tests.support.golden_sets import files, question
 from tritonize.core import arrays
-from tritonize.core.artifacts import Check, SampleSet, TensorFiles, TensorSpec
+from tritonize.core.artifacts import SampleSet, TensorFiles, TensorSpec
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import quality as wording
 from tritonize.core.recorder import Recorder
+from tritonize.core.reports import Check
 from tritonize.core.stages import StageName
 from tritonize.onnx_model.tasks import SamplesRequest, Sensitivity
 from tritonize.onnx_model.worker import sensitivity

@@ -15,7 +15,8 @@ import torch
 from tests.support.command import tritonize
 from tests.support.golden_sets import files, question
 from tritonize.core import arrays
-from tritonize.core.artifacts import Check, SampleSet, TensorFiles, TensorSpec
+from tritonize.core.artifacts import SampleSet, TensorFiles, TensorSpec
+from tritonize.core.reports import Check
 from tritonize.core.results import Metrics
 from tritonize.core.stages import SERVED, StageName
 from tritonize.onnx_model.tasks import SamplesRequest

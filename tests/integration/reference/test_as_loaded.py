@@ -13,8 +13,9 @@ from tests.support.in_process import in_process  # noqa: F401 - a fixture
 from tests.support.models import modes
 from tritonize import api
 from tritonize.core import arrays
-from tritonize.core.artifacts import Report, SampleSet, TensorFiles, TensorSpec
+from tritonize.core.artifacts import SampleSet, TensorFiles, TensorSpec
 from tritonize.core.errors import ExportError
+from tritonize.core.reports import Report
 from tritonize.core.stages import StageName
 from tritonize.quality import noise_floor
 from tritonize.quality.golden_set import GoldenSet, Rules

@@ -261,7 +261,7 @@ def test_golden_show_prints_the_contents_of_a_file(root):
 
 
 def test_the_json_report_of_many_checks_stays_small():
-    from tritonize.core.artifacts import Check, Report, TensorCheck
+    from tritonize.core.reports import Check, Report, TensorCheck
 
     def check(index: int, passed: bool) -> Check:
         tensor = TensorCheck(

@@ -11,8 +11,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from tritonize.core import arrays
-from tritonize.core.artifacts import Check, SampleSet, TensorFiles, TensorSpec
+from tritonize.core.artifacts import SampleSet, TensorFiles, TensorSpec
 from tritonize.core.recorder import Recorder
+from tritonize.core.reports import Check
 from tritonize.core.results import Gate
 from tritonize.core.stages import StageName
 from tritonize.onnx_model import runtime as onnx_runtime

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support import chromium, report_samples
 from tests.support.command import CHECKOUT
-from tritonize.core.artifacts import Finding
+from tritonize.core.reports import Finding
 from tritonize.report import html
 from tritonize.report.html import index_page
 from tritonize.report.html.index_page import ModelHistory, VersionPoint

@@ -18,8 +18,8 @@ import pytest
 from tests.support import hostile_server as hostile
 from tests.support import small_versions
 from tests.support.hostile_server import http, listening
-from tritonize.core.artifacts import Report
 from tritonize.core.errors import TritonizeError
+from tritonize.core.reports import Report
 from tritonize.report import text as report_text
 from tritonize.triton import executions, weight
 from tritonize.workflows import golden as golden_workflow

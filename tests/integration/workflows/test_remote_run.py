@@ -8,7 +8,7 @@ import pytest
 
 from tests.support import small_versions
 from tritonize import repository
-from tritonize.core.artifacts import Report
+from tritonize.core.reports import Report
 from tritonize.workflows import push, remote_run
 from tritonize.workflows.remote_run import WorkingCopy
 

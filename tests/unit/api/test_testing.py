@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tritonize.core.artifacts import Finding, Report
+from tritonize.core.reports import Finding, Report
 from tritonize.core.results import Verdict
 from tritonize.testing import REASONS, assert_proven
 

@@ -8,8 +8,8 @@ from tritonize.cli import display as displays
 from tritonize.cli import terminal
 from tritonize.cli.display import Display
 from tritonize.core import progress
-from tritonize.core.artifacts import Stage
 from tritonize.core.progress import Progress
+from tritonize.core.reports import Stage
 from tritonize.core.stages import StageName
 
 ERASE = "\r\x1b[K"

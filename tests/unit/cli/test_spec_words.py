@@ -9,9 +9,9 @@ from ruamel.yaml import YAML
 
 from tests.support.command import invoke
 from tritonize.cli import spec_words
-from tritonize.core.artifacts import Finding, Report
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import reference, samples
+from tritonize.core.reports import Finding, Report
 
 SPEC = "schema: 1\nmodels:\n  m:\n    source: net:make\n    weights: weigths.pth\n    inputs: {x: {shape: [4]}}\n"
 

@@ -11,7 +11,7 @@ import pytest
 from tests.support.command import invoke
 from tritonize.cli import endings, step_summary
 from tritonize.core import markdown
-from tritonize.core.artifacts import Check, Finding, Report
+from tritonize.core.reports import Check, Finding, Report
 from tritonize.core.stages import StageName
 from tritonize.quality.comparison import compare
 

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from tests.support.golden_sets import question
 from tritonize.cli.app import app
-from tritonize.core.artifacts import Report
+from tritonize.core.reports import Report
 from tritonize.core.stages import StageName
 from tritonize.quality import gates
 from tritonize.quality.batch_checks import check_outputs

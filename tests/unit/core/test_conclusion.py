@@ -12,9 +12,10 @@ import pytest
 import typer
 
 from tritonize.cli import display, tensors
-from tritonize.core.artifacts import Check, Finding, Report, SampleSet, Stage, TensorFiles, TensorSpec, to_json
+from tritonize.core.artifacts import SampleSet, TensorFiles, TensorSpec, to_json
 from tritonize.core.conclusion import conclude
 from tritonize.core.error_location import Location, as_text
+from tritonize.core.reports import Check, Finding, Report, Stage
 from tritonize.core.results import Gate, LeftOut
 from tritonize.core.stages import StageName
 from tritonize.quality import gates as quality_gates

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.support import report_samples
 from tritonize.core import notebook
-from tritonize.core.artifacts import Finding, Report
+from tritonize.core.reports import Finding, Report
 from tritonize.core.results import LeftOut
 
 HOSTILE = "<script>alert(1)</script>&\"'"

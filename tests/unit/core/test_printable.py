@@ -13,7 +13,7 @@ import tritonize
 from tests.support.command import invoke
 from tritonize.cli import display
 from tritonize.core import printable
-from tritonize.core.artifacts import Check, Finding, Report, Stage, TensorCheck
+from tritonize.core.reports import Check, Finding, Report, Stage, TensorCheck
 from tritonize.core.results import Gate
 from tritonize.core.stages import ModelFile, StageName
 from tritonize.report import text as report_text

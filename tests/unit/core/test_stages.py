@@ -3,8 +3,9 @@
 import pytest
 
 from tritonize.core import redaction, stages
-from tritonize.core.artifacts import Check, Stage, from_json, to_json
+from tritonize.core.artifacts import from_json, to_json
 from tritonize.core.recorder import Outcome, Recorder
+from tritonize.core.reports import Check, Stage
 from tritonize.core.stages import ModelFile, StageName
 
 ORDER = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tritonize.core import exit_codes
-from tritonize.core.artifacts import Report
+from tritonize.core.reports import Report
 from tritonize.core.results import Verdict
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tritonize.core.artifacts import Check
+from tritonize.core.reports import Check
 from tritonize.core.stages import StageName
 from tritonize.quality import latency
 

@@ -9,7 +9,8 @@ import pytest
 
 from tests.support.golden_sets import SHAPE, question
 from tritonize.core import arrays
-from tritonize.core.artifacts import Check, Report, from_json
+from tritonize.core.artifacts import from_json
+from tritonize.core.reports import Check, Report
 from tritonize.core.stages import StageName
 from tritonize.core.tolerance_advice import ToleranceAdvice, rounded_up
 from tritonize.quality import gates, noise_floor, tolerance_advice

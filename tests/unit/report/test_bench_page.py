@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from tritonize.core.artifacts import Finding
 from tritonize.core.load_results import BenchReport, Latency, Load, ServerTimes, Usage, Window
+from tritonize.core.reports import Finding
 from tritonize.report import bench_text
 from tritonize.report.html import bench_page
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from tritonize.core import wrapping
-from tritonize.core.artifacts import Check, Report
 from tritonize.core.messages import repository
+from tritonize.core.reports import Check, Report
 from tritonize.core.stages import StageName
 from tritonize.quality.comparison import compare
 from tritonize.report import brief, ending

@@ -20,9 +20,10 @@ from tests.support import report_samples
 from tests.support.command import invoke
 from tritonize import repository
 from tritonize.core import figures as core_figures
-from tritonize.core.artifacts import Finding, Report, to_json
+from tritonize.core.artifacts import to_json
 from tritonize.core.error_location import FAR
 from tritonize.core.figures import BINS, LOWEST, PER_DECADE, Figures, Pane
+from tritonize.core.reports import Finding, Report
 from tritonize.core.results import Gate
 from tritonize.core.stages import StageName
 from tritonize.core.tolerance_advice import ToleranceAdvice

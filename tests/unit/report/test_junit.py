@@ -7,7 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from tests.support import report_samples
-from tritonize.core.artifacts import Finding, Report, Stage
+from tritonize.core.reports import Finding, Report, Stage
 from tritonize.core.stages import StageName
 from tritonize.report import github, junit
 

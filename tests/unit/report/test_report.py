@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tritonize.core.artifacts import Check, Finding, Report, Stage, from_json
+from tritonize.core.artifacts import from_json
+from tritonize.core.reports import Check, Finding, Report, Stage
 from tritonize.core.stages import StageName
 from tritonize.quality.comparison import compare
 from tritonize.report import text as report_text

@@ -9,10 +9,11 @@ import pytest
 
 from tests.support.tiny_onnx import FLOAT, INT64, message, number, text, value_info
 from tritonize.core import arrays
-from tritonize.core.artifacts import Report, Source
+from tritonize.core.artifacts import Source
 from tritonize.core.conclusion import default_ranges
 from tritonize.core.errors import UsageError
 from tritonize.core.recorder import Recorder
+from tritonize.core.reports import Report
 from tritonize.report import brief
 from tritonize.source import drawing, file_inputs, integer_ranges
 from tritonize.spec import schema

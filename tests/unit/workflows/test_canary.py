@@ -13,9 +13,10 @@ import pytest
 from tests.support.command import invoke
 from tritonize.bench import paired
 from tritonize.core import arrays
-from tritonize.core.artifacts import Finding, Report, SampleSet, Sequences, ServerHandle, TensorFiles, TensorSpec
+from tritonize.core.artifacts import SampleSet, Sequences, ServerHandle, TensorFiles, TensorSpec
 from tritonize.core.canary_results import Canary, OutputErrors, PairedLatency, Side
 from tritonize.core.errors import InferenceError, ServerError
+from tritonize.core.reports import Finding, Report
 from tritonize.core.stages import StageName
 from tritonize.quality.golden_set import GoldenSet, Rules
 from tritonize.quality.tracker import ErrorTracker

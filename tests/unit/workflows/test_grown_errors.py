@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from tests.unit.quality.test_batch_checks import files, golden
-from tritonize.core.artifacts import Check, Report
 from tritonize.core.conclusion import conclude
+from tritonize.core.reports import Check, Report
 from tritonize.core.stages import StageName
 from tritonize.quality.comparison import compare
 from tritonize.quality.golden_set import GoldenSet

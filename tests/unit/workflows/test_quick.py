@@ -15,9 +15,9 @@ from tests.unit.quality.test_batch_checks import golden
 from tests.unit.workflows import test_up_to_date as origin
 from tritonize import repository
 from tritonize.core import exit_codes
-from tritonize.core.artifacts import Check, Report
 from tritonize.core.conclusion import conclude
 from tritonize.core.errors import UsageError
+from tritonize.core.reports import Check, Report
 from tritonize.core.stages import StageName
 from tritonize.core.watch_rounds import Changes, Round
 from tritonize.quality.comparison import compare

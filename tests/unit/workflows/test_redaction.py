@@ -8,7 +8,8 @@ import pytest
 
 from tritonize import repository
 from tritonize.core import redaction
-from tritonize.core.artifacts import Finding, Report, StagedVersion
+from tritonize.core.artifacts import StagedVersion
+from tritonize.core.reports import Finding, Report
 from tritonize.spec import schema
 from tritonize.workflows import evidence, portable_spec
 

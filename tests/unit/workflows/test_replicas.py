@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tritonize.core.artifacts import Finding, Report
 from tritonize.core.errors import RepositoryError, ServerError, TritonizeError
+from tritonize.core.reports import Finding, Report
 from tritonize.report import text
 from tritonize.workflows import replicas
 from tritonize.workflows import verify as verify_workflow

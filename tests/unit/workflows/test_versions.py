@@ -14,8 +14,8 @@ from tests.support.command import invoke
 from tests.support.plain_versions import config, publish
 from tritonize import repository
 from tritonize.cli import list_versions
-from tritonize.core.artifacts import Report
 from tritonize.core.errors import RepositoryError
+from tritonize.core.reports import Report
 from tritonize.provenance import signatures
 from tritonize.report import ending
 from tritonize.workflows import checked_copy, overview, promotion, pruning

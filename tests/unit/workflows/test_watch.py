@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tritonize.core.artifacts import Check, Report, TensorCheck
 from tritonize.core.connection_options import ConnectionOptions
 from tritonize.core.errors import InferenceError, RepositoryError, ServerError, TritonizeError, UsageError
+from tritonize.core.reports import Check, Report, TensorCheck
 from tritonize.core.results import Gate
 from tritonize.core.stages import StageName
 from tritonize.core.watch_rounds import Change, Changes, Round, Row

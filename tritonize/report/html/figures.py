@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from tritonize.core.artifacts import Report, TensorCheck
 from tritonize.core.conclusion import reference_name
 from tritonize.core.error_location import FAR
 from tritonize.core.figures import BINS, LOWEST, PER_DECADE, Figures, Histogram, Scatter, TopClasses
+from tritonize.core.reports import Report, TensorCheck
 from tritonize.core.stages import StageName
 from tritonize.report.html import merged, png
 from tritonize.report.html import svg as svg_charts

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any  # Any: JSON data, as a Report has it
 
-from tritonize.core.artifacts import Report
 from tritonize.core.conclusion import Conclusion, counted, excused, left_out_reasons
 from tritonize.core.figures import Figures
+from tritonize.core.reports import Report
 from tritonize.core.results import Metrics, Verdict
 from tritonize.core.stages import StageName
 from tritonize.report.html import merged

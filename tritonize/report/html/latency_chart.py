@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tritonize.core.artifacts import Report
+from tritonize.core.reports import Report
 from tritonize.core.stages import StageName
 from tritonize.quality import latency as request_times
 from tritonize.report.html import svg as svg_charts

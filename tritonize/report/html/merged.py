@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from tritonize.core.artifacts import Report, TensorCheck
 from tritonize.core.conclusion import failed_stages
+from tritonize.core.reports import Report, TensorCheck
 from tritonize.core.stages import StageName
 from tritonize.report.html.svg import Limit
 from tritonize.report.text import largest_k

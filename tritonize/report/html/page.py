@@ -11,9 +11,9 @@ import jinja2
 from markupsafe import Markup, escape
 
 from tritonize.core import resources
-from tritonize.core.artifacts import Report
 from tritonize.core.conclusion import conclude, counted, reference_name
 from tritonize.core.figures import Figures
+from tritonize.core.reports import Report
 from tritonize.core.results import in_words
 from tritonize.core.stages import action
 from tritonize.report.html import figures as html_figures

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from tritonize.core.artifacts import Check, Finding, Report
 from tritonize.core.conclusion import places, reference_name
+from tritonize.core.reports import Check, Finding, Report
 from tritonize.report import tolerance_text
 from tritonize.report.html import merged
 from tritonize.report.html.tables import VERDICTS, Table, table, worst_element

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from tritonize.core.artifacts import Check, Report, TensorCheck
 from tritonize.core.conclusion import reference_name
+from tritonize.core.reports import Check, Report, TensorCheck
 from tritonize.core.results import DRAWN, Gate, StageRow
 from tritonize.core.stages import StageName, action
 from tritonize.report.text import largest_k
