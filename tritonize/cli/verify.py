@@ -152,6 +152,7 @@ def verify(
 
 
 def _with_repository(place: str, request: verify_workflow.Request, output: Output, *, seconds: float) -> None:
+    from tritonize.core import redaction
     from tritonize.core.messages import remote as wording
     from tritonize.workflows import canary, replicas
 
@@ -165,14 +166,17 @@ def _with_repository(place: str, request: verify_workflow.Request, output: Outpu
         )
         reports = replicas.verify(request) if output.baseline is None else canary.verify(request, output.baseline)
     if is_address(place):  # the copy is gone
-        note = wording.VERIFIED_COPY.text(address=repositories.shown(place))
-        reports = tuple(replace(each, location=None, notes=(*each.notes, note)) for each in reports)
+        address = repositories.shown(place)
+        note = wording.VERIFIED_COPY.text(address=address)
+        named = redaction.renamed(reports, {str(root): address})
+        reports = tuple(replace(each, location=None, notes=(*each.notes, note)) for each in named)
     output.finish(reports)
 
 
 def _watch_repository(place: str, request: verify_workflow.Request, output: Output, *, seconds: float) -> NoReturn:
     """Verify again and again; a copy of a repository in a store is made once."""
     from tritonize import repository
+    from tritonize.core import redaction
     from tritonize.workflows import verify as verify_workflow
 
     with repositories.opened(place, request.models, depth="ALL") as root:
@@ -180,7 +184,8 @@ def _watch_repository(place: str, request: verify_workflow.Request, output: Outp
 
         def ask(replica: Replica, count: Callable[[], None]) -> tuple[Report, ...]:
             own = replace(request, repository=root, urls=replica.urls, connection=replica.options)
-            return verify_workflow.verify(replace(own, on_request=count, on_progress=said))
+            reports = verify_workflow.verify(replace(own, on_request=count, on_progress=said))
+            return redaction.renamed(reports, {str(root): repositories.shown(place)} if is_address(place) else {})
 
         models = request.models or tuple(repository.models(root))
         watching.run(_watched(request, output, ask, models=models, seconds=seconds), output.watch, as_json=output.as_json)

@@ -25,7 +25,6 @@ from tritonize.core.reports import Finding, Report, Stage
 from tritonize.core.results import PASSED
 from tritonize.core.stages import StageName, Transport
 from tritonize.quality import golden_set
-from tritonize.quality.golden_set import GoldenSet
 from tritonize.quality.tracker import ErrorTracker
 from tritonize.reference import golden_file
 from tritonize.triton import model_config, remote, replicas, serving
@@ -58,7 +57,7 @@ class _Evidence:
     """What one version is compared with."""
 
     version: int
-    golden: GoldenSet
+    golden: golden_set.GoldenSet
     config: ModelConfig
 
 

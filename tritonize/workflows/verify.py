@@ -13,9 +13,8 @@ from tritonize.core import arrays, temporary
 from tritonize.core.artifacts import PublishedVersion, ServerHandle
 from tritonize.core.connection_options import ConnectionOptions
 from tritonize.core.errors import InferenceError, MissingError, RepositoryError, ServerError, TritonizeError, UsageError
-from tritonize.core.messages import client as client_wording
+from tritonize.core.messages import client, steps
 from tritonize.core.messages import repository as wording
-from tritonize.core.messages import steps as step_wording
 from tritonize.core.recorder import Listener, OnModel, Recorder, silent, silent_model
 from tritonize.core.reports import Finding, Report
 from tritonize.core.stages import TRANSPORTS, StageName
@@ -100,7 +99,7 @@ def verify(request: Request) -> tuple[Report, ...]:
                 version = _version(request, name).version
                 made = made_config.notes(request.repository, name, version, urls=request.urls, options=request.connection)
                 reports.append(uncompared.not_proven(request.repository, name, version, error=error, notes=made))
-            elif len(chosen) == 1 or (error.code == client_wording.SERVER_UNREACHABLE.code and not reports):
+            elif len(chosen) == 1 or (error.code == client.SERVER_UNREACHABLE.code and not reports):
                 raise
             else:
                 reports.append(uncompared.with_error(name, error))
@@ -284,7 +283,7 @@ def _embedded_server(
     budget = private_copy.BUDGET if request.key is None else private_copy.ALL
     changed = checked_copy.add_steps(request.repository, checked.manifest, checked.root, folder=folder / "steps", budget=budget)
     if changed and not request.serve_anyway:  # since they were compared, or without a copy
-        raise RepositoryError.of(step_wording.STEP_DAMAGED, where=checked.model, step=", ".join(each.where for each in changed))
+        raise RepositoryError.of(steps.STEP_DAMAGED, where=checked.model, step=", ".join(each.where for each in changed))
     probe = inference.as_served(arrays.load(golden.samples.files, 0), config, "input")
     request.on_stage(StageName.SERVER_START, None)
     started = time.perf_counter()

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tests.support.command import tritonize
 
-INPUT = ("--input", "x:fp32:4", "--max-batch-size", "2")
+INPUT = ("--input", "x:fp32:1x4", "--max-batch-size", "2")
 COMMANDS: dict[str, tuple[str, ...]] = {
     "build": ("build", "m.onnx", *INPUT),
     "inspect": ("inspect", "m.onnx"),

@@ -127,7 +127,7 @@ def test_switching_to_evaluation_mode_is_noted_with_the_measured_difference():
     assert difference in report.notes[0]
     assert difference in " ".join(as_text(report).split())
     assert difference in (report.location / "evidence" / "report.html").read_text()
-    assert any("evaluation mode" in stage.note for stage in report.stages)
+    assert any("set to eval mode" in stage.note for stage in report.stages)
 
 
 @pytest.mark.parametrize("source", ["modes:evaluating", "scripted.pt"])
