@@ -117,7 +117,8 @@ class Display:
 
     def _begin(self, title: str) -> None:
         with self._lock:
-            self._running = _Running(title, self._clock())
+            if self._running is None or self._running.title != title:  # else the next attempt of the same stage
+                self._running = _Running(title, self._clock())
         self.refresh()
 
     def on_model(self, name: str, number: int, total: int) -> None:

@@ -100,7 +100,7 @@ def test_an_unsupported_operator_is_named_with_module_line_strategies_and_two_st
     assert done.returncode == 4
     told = " ".join(done.stderr.split())
     assert f"{line('# the line of Bessel')}, module parts.1" in told
-    assert '@tritonize.operator("aten::i0", opset=18)' in told
+    assert '@tritonize.operator("prims::bessel_i0", opset=18)' in told
     assert f"; or write {line('# the line of Bessel')}" in told
     for strategy in ("dynamo (", "dynamo_decomposed (", "legacy ("):
         assert f"| {strategy}" in told

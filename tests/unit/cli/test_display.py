@@ -105,6 +105,16 @@ def test_in_a_pipe_a_long_stage_gets_a_line_now_and_then(capsys: pytest.CaptureF
     assert lines[0] == "… PyTorch in float64       10.0 s  sample 11 of 400, about 6 min left"
 
 
+def test_the_time_of_a_stage_is_that_of_all_its_attempts(capsys: pytest.CaptureFixture[str], clock: Clock) -> None:
+    with pytest.raises(ValueError, match="no strategy"), displays.display() as shown:
+        shown._clock = clock
+        for _ in range(3):
+            shown.on_stage(StageName.EXPORT, None)
+            clock.now += 2
+        raise ValueError("no strategy")
+    assert capsys.readouterr().err.splitlines() == ["✗ Export to ONNX            6.0 s"]
+
+
 def test_an_error_and_an_interrupt_name_the_stage_that_they_ended(capsys: pytest.CaptureFixture[str], clock: Clock) -> None:
     for error in (ValueError, KeyboardInterrupt):
         with pytest.raises(error), displays.display() as shown:
