@@ -97,7 +97,7 @@ def specified(subject: object, description: Mapping[str, Any]) -> Iterator[Spec]
         description: keys of `ModelDescription`; only with a model.
 
     Raises:
-        UsageError: the subject is none of these, or the description is invalid.
+        UsageError: the subject is of another kind, or the description is invalid.
     """
     if in_process.is_model(subject):
         _require_known(description)

@@ -157,7 +157,7 @@ class Report:
     model: str
     """The name of the model."""
     version: int | None
-    """The number of the version; `None` if there is none yet."""
+    """The number of the version; `None` before it has one."""
     verdict: Verdict
     """The verdict of the whole."""
     checks: tuple[Check, ...] = ()

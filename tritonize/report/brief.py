@@ -11,16 +11,15 @@ from dataclasses import dataclass, field
 
 from tritonize.core import error_location, wrapping
 from tritonize.core.artifacts import from_json
-from tritonize.core.conclusion import conclude, counted, default_ranges, failed_stages, left_out_reasons
+from tritonize.core.conclusion import conclude, counted, failed_stages
 from tritonize.core.error_location import Location
 from tritonize.core.messages import repository
 from tritonize.core.reports import Report, TensorCheck
 from tritonize.core.results import PASSED
 from tritonize.core.stages import StageName
 from tritonize.core.wrapping import wrapped
-from tritonize.report import canary_text, replica_table, tolerance_text
 from tritonize.report.text import plan_lines
-from tritonize.report.text_parts import MARK, differences, findings, gates_that_failed, largest_error
+from tritonize.report.text_parts import MARK, below_table, largest_error
 
 MAX_ROWS = 24
 """Rows of the table; those that failed come first if there are more."""
@@ -83,17 +82,7 @@ def lines(report: Report) -> Iterator[str]:
     """Yield the text above the verdict."""
     conclusion = conclude(report)
     yield from _table(report)
-    for name, note in conclusion.not_run:
-        yield from wrapped(f"{MARK['not run']} {name}: not run{f': {note}' if note else ''}")
-    for reason in left_out_reasons(report):
-        yield from wrapped(f"{MARK['not run']} {reason}")
-    for default in default_ranges(report):
-        yield from wrapped(f"{MARK['not run']} {default}")
-    yield from replica_table.lines(report.details.get("replicas", ()))
-    yield from canary_text.lines(report.details.get("baseline"))
-    yield from (*differences(report.checks, most=_MOST_DIFFERENCES), *tolerance_text.after_failure(report.tolerances))
-    yield from gates_that_failed(report.gates)
-    yield from findings(report.findings)
+    yield from below_table(report, most=_MOST_DIFFERENCES)
     if "location" in report.details:
         yield ""
         located = error_location.lines(from_json(Location, report.details["location"]))

@@ -11,19 +11,17 @@ from typing import Any, TypedDict
 
 from tritonize.core import error_location, printable
 from tritonize.core.artifacts import from_json, to_json
-from tritonize.core.conclusion import conclude, default_ranges, excused, failed_stages, left_out_reasons
+from tritonize.core.conclusion import conclude, excused, failed_stages
 from tritonize.core.error_location import Location
 from tritonize.core.reports import Check, Report, TensorCheck
 from tritonize.core.results import Gate, Metrics, in_words
 from tritonize.core.stages import StageName
 from tritonize.core.wrapping import wrapped
-from tritonize.report import canary_text, replica_table, tolerance_text
+from tritonize.report import tolerance_text
 from tritonize.report.text_parts import (
     MARK,
     attempts,
-    differences,
-    findings,
-    gates_that_failed,
+    below_table,
     incomparable,
     largest_error,
     shortened,
@@ -115,17 +113,7 @@ def lines(report: Report) -> Iterator[str]:
     """Yield the numbers that the verdict follows from, and the notes."""
     conclusion = conclude(report)
     yield from _table(report)
-    for name, note in conclusion.not_run:
-        yield from wrapped(f"{MARK['not run']} {name}: not run{f': {note}' if note else ''}")
-    for reason in left_out_reasons(report):
-        yield from wrapped(f"{MARK['not run']} {reason}")
-    for default in default_ranges(report):
-        yield from wrapped(f"{MARK['not run']} {default}")
-    yield from replica_table.lines(report.details.get("replicas", ()))
-    yield from canary_text.lines(report.details.get("baseline"))
-    yield from (*differences(report.checks), *tolerance_text.after_failure(report.tolerances))
-    yield from gates_that_failed(report.gates)
-    yield from findings(report.findings)
+    yield from below_table(report)
     if "location" in report.details:
         yield ""
         yield from error_location.lines(from_json(Location, report.details["location"]))

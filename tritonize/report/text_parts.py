@@ -4,14 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from tritonize.core.conclusion import counted, failed_gates
-from tritonize.core.reports import Check, Finding, TensorCheck
+from tritonize.core.conclusion import conclude, counted, default_ranges, failed_gates, left_out_reasons
+from tritonize.core.reports import Check, Finding, Report, TensorCheck
 from tritonize.core.results import Gate
 from tritonize.core.wrapping import wrapped
+from tritonize.report import canary_text, replica_table, tolerance_text
 
 MAX_ROWS = 8
 """Gates, findings and outputs that differ in the text; the JSON has all of them."""
 MARK = {"passed": "✓", "failed": "✗", "not run": "–"}
+
+
+def below_table(report: Report, *, most: int = MAX_ROWS) -> Iterator[str]:
+    """Yield what did not run or was left out, the replicas, the baseline, and what is wrong.
+
+    Args:
+        most: outputs that differ.
+    """
+    for name, note in conclude(report).not_run:
+        yield from wrapped(f"{MARK['not run']} {name}: not run{f': {note}' if note else ''}")
+    for text in (*left_out_reasons(report), *default_ranges(report)):
+        yield from wrapped(f"{MARK['not run']} {text}")
+    yield from replica_table.lines(report.details.get("replicas", ()))
+    yield from canary_text.lines(report.details.get("baseline"))
+    yield from (*differences(report.checks, most=most), *tolerance_text.after_failure(report.tolerances))
+    yield from gates_that_failed(report.gates)
+    yield from findings(report.findings)
 
 
 def gates_that_failed(gates: Sequence[Gate]) -> Iterator[str]:

@@ -26,7 +26,7 @@ def no_version(directory: Path, present: Sequence[int], wanted: int | None) -> U
     Args:
         directory: the model's directory in its repository.
         present: the versions of the model.
-        wanted: the version; `None` if the newest is wanted and there is none.
+        wanted: the version; `None` for the newest of a model without versions.
     """
     return UsageError.of(
         wording.NO_VERSION,

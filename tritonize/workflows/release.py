@@ -72,7 +72,7 @@ def publish_or_keep(job: Job, built: Built, report: Report) -> Report:
 
 
 def _replaced(job: Job, built: Built, report: Report) -> int | None:
-    """The proven version that a quick run would replace for clients; `None` if there is none, or if it was allowed."""
+    """The proven version that a quick run would replace for clients; `None` if it replaces no such version, or may."""
     if report.verdict != "passed quick" or job.options.allow_unproven:
         return None
     return quick_versions.replaced(job.place, job.name, built.staged.version, config=built.config)
